@@ -1,0 +1,45 @@
+# make help lists the commands. Each one sets up what it needs in .venv, nothing global.
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/ready
+ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+QUIET_LAB := --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	--LabApp.news_url=None
+
+.PHONY: help lab test lint unit notebook-tests notebooks results
+
+help:
+	@echo 'make lab        open the course in JupyterLab at the first lesson'
+	@echo 'make test       run every test: style, package, then each notebook compared'
+	@echo 'make unit       run the package tests alone, with line coverage'
+	@echo 'make notebooks  re-execute all lessons in fresh kernels and store clean outputs'
+	@echo 'make results    measure again what the README quotes (tests/benchmarks)'
+
+lab: $(READY)
+	$(PY) -m jupyterlab $(ROOT_FLAG) $(QUIET_LAB) notebooks/00_text_to_batches.ipynb
+
+test: lint unit notebook-tests
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+unit: $(READY)
+	$(PY) -m pytest --cov --cov-report=term tests
+
+notebook-tests: $(READY)
+	$(PY) -m pytest --nbval --nbval-sanitize-with tests/sanitize.cfg \
+		--nbval-kernel-name python3 --durations 5 notebooks
+
+notebooks: $(READY)
+	$(PY) tests/execute_notebooks.py
+
+results: $(READY)
+	$(PY) tests/benchmarks/measure.py
+
+$(READY): requirements.txt pyproject.toml .ci/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		"Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install -r requirements.txt
+	@touch $(READY)

@@ -1,0 +1,73 @@
+"""Pretrain a GPT in PyTorch: the package that the course's notebooks import."""
+
+from llm_helpers.checkpoint import (
+    CheckpointError,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from llm_helpers.data import LLMDataset, split_dataset
+from llm_helpers.generation import generate, generate_text, next_token_probas
+from llm_helpers.lesson import set_up
+from llm_helpers.loss import (
+    calc_loss_batch,
+    calc_loss_loader,
+    evaluation_mode,
+    perplexity,
+)
+from llm_helpers.model import (
+    GELU,
+    GPT2_SIZES,
+    FeedForward,
+    GPTConfig,
+    GPTModel,
+    LayerNorm,
+    MultiHeadAttention,
+    TransformerBlock,
+)
+from llm_helpers.paths import DATA_DIR, RUNS_DIR
+from llm_helpers.plotting import plot_losses
+from llm_helpers.tokenizer import load_tokenizer
+from llm_helpers.training import (
+    LossHistory,
+    StepRecord,
+    TrainingRun,
+    pretrain_model,
+    val_and_save,
+)
+
+__all__ = [
+    "CheckpointError",
+    "DATA_DIR",
+    "FeedForward",
+    "GELU",
+    "GPT2_SIZES",
+    "GPTConfig",
+    "GPTModel",
+    "LLMDataset",
+    "LayerNorm",
+    "LossHistory",
+    "MultiHeadAttention",
+    "RUNS_DIR",
+    "StepRecord",
+    "TrainingRun",
+    "TransformerBlock",
+    "calc_loss_batch",
+    "calc_loss_loader",
+    "checkpoint_path",
+    "evaluation_mode",
+    "generate",
+    "generate_text",
+    "list_checkpoints",
+    "load_checkpoint",
+    "load_tokenizer",
+    "next_token_probas",
+    "perplexity",
+    "plot_losses",
+    "pretrain_model",
+    "save_checkpoint",
+    "set_up",
+    "split_dataset",
+    "val_and_save",
+]

@@ -1,0 +1,172 @@
+"""Texts to (input, target) windows for next-token prediction.
+
+N = tokens in the stream, T = tokens in a window (the context length), B = windows in a
+batch. Documents are joined into one stream of token ids, each followed by a special
+token, and windows are cut from the stream, across documents. Targets are the inputs
+moved by one token (Radford et al. 2019).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
+
+from llm_helpers.tokenizer import load_tokenizer
+
+EVALUATION_SEED = 0  # which batches of a shuffled loader an evaluation reads
+
+
+class Vocabulary(Protocol):
+    """What the course needs of a tokenizer; `tiktoken.Encoding` fits."""
+
+    n_vocab: int
+
+    def encode_ordinary(self, text: str) -> list[int]: ...
+
+    def decode(self, tokens: list[int]) -> str: ...
+
+
+class LLMDataset(Dataset):
+    """Windows of a token stream: item i is (input ids, target ids), int64, each (T,).
+
+    Args:
+        data_path: a folder of UTF-8 `.txt` files, read in sorted order, or one file.
+        vocabulary: a tokenizer's name, or an object with `encode_ordinary`, `decode`
+            and `n_vocab`.
+        special_token_id: appended to every document; 50256, end of text, for GPT-2.
+        context_len: T, the tokens in one window.
+        stride: tokens from the start of one window to the start of the next; equal to
+            `context_len`, every token is an input at most once.
+
+    Raises:
+        FileNotFoundError: no such path, or a folder without `.txt` files.
+        ValueError: a file is not UTF-8, the special token lies outside the vocabulary,
+            or the text is shorter than one window.
+    """
+
+    def __init__(
+        self,
+        data_path: str | Path,
+        vocabulary: str | Vocabulary,
+        special_token_id: int,
+        context_len: int,
+        stride: int,
+    ):
+        if isinstance(vocabulary, str):
+            vocabulary = load_tokenizer(vocabulary)
+        _check_special_token(special_token_id, vocabulary.n_vocab)
+        tokens: list[int] = []
+        for path in text_files(data_path):
+            tokens += vocabulary.encode_ordinary(read_text(path))
+            tokens.append(special_token_id)
+        self._init_from_tokens(
+            torch.tensor(tokens), context_len, stride, str(data_path)
+        )
+
+    @classmethod
+    def from_tokens(
+        cls, tokens: torch.Tensor, context_len: int, stride: int
+    ) -> LLMDataset:
+        """Windows of a stream of token ids that is at hand: int64, (N,)."""
+        dataset = cls.__new__(cls)
+        dataset._init_from_tokens(tokens, context_len, stride, "the token stream")
+        return dataset
+
+    def _init_from_tokens(self, tokens, context_len, stride, source):
+        for name, value in (("context_len", context_len), ("stride", stride)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+        if len(tokens) < context_len + 1:
+            raise ValueError(
+                f"{source} holds {len(tokens)} tokens, fewer than one window of "
+                f"context_len={context_len} and its target; add text or lower it"
+            )
+        self.tokens = tokens  # (N,)
+        self.context_len = context_len
+        self.stride = stride
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - 1 - self.context_len) // self.stride + 1
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        start = (index % len(self)) * self.stride
+        window = self.tokens[start : start + self.context_len + 1]
+        return window[:-1], window[1:]
+
+
+def text_files(data_path: str | Path) -> list[Path]:
+    """The `.txt` files of a folder, sorted by name, or the one file that is named."""
+    path = Path(data_path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"no file or folder {path}; check data_path")
+    files = sorted(path.glob("*.txt"))
+    if not files:
+        raise FileNotFoundError(
+            f"the folder {path} holds no .txt file; put UTF-8 texts into it"
+        )
+    return files
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text; a byte-order mark is dropped, line ends become newlines."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 (byte {error.start} cannot be read); "
+            "save it again with the encoding UTF-8"
+        ) from None
+
+
+def split_dataset(
+    dataset: LLMDataset, val_fraction: float
+) -> tuple[LLMDataset, LLMDataset]:
+    """Cut the token stream in two: the first part to train on, the rest to validate.
+
+    No token is in both parts. Raises ValueError if a part is shorter than one window.
+    """
+    if not 0.0 < val_fraction < 1.0:
+        raise ValueError(f"val_fraction={val_fraction} must lie between 0 and 1")
+    cut = round(len(dataset.tokens) * (1.0 - val_fraction))
+    train, val = (
+        LLMDataset.from_tokens(part, dataset.context_len, dataset.stride)
+        for part in (dataset.tokens[:cut], dataset.tokens[cut:])
+    )
+    return train, val
+
+
+def evaluation_loader(data_loader):
+    """A loader over the same dataset that leaves `data_loader` and all RNGs alone.
+
+    `iter()` of any DataLoader draws from the global RNG, and a second iteration over
+    one with persistent workers resets the first. So an evaluation reads a loader of its
+    own, with a private generator: the same batches at every call, so that losses
+    compare. An iterable that is not a DataLoader is returned as it is.
+    """
+    if not isinstance(data_loader, DataLoader):
+        return data_loader
+    settings = dict(
+        batch_size=data_loader.batch_size
+        or getattr(data_loader.batch_sampler, "batch_size", None),
+        collate_fn=data_loader.collate_fn,
+        drop_last=data_loader.drop_last,
+        generator=torch.Generator().manual_seed(EVALUATION_SEED),
+    )
+    if not isinstance(data_loader.dataset, IterableDataset):
+        settings["shuffle"] = isinstance(data_loader.sampler, RandomSampler)
+    return DataLoader(data_loader.dataset, **settings)
+
+
+def _check_special_token(special_token_id: int, vocabulary_size: int) -> None:
+    if not 0 <= special_token_id < vocabulary_size:
+        raise ValueError(
+            f"special_token_id={special_token_id} is outside the vocabulary of "
+            f"{vocabulary_size} tokens; GPT-2's end of text is 50256"
+        )

@@ -1,0 +1,236 @@
+"""GPT-2's decoder (Radford et al. 2019), read from top to bottom.
+
+Learned positions, normalisation before each sub-layer, shortcuts with dropout, an
+output head of its own (not tied to the token embedding), PyTorch's default
+initialisation.
+
+Shapes: B = batch, T = tokens, C = channels (the embedding), H = heads, V = vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """The size of a GPT, checked when it is made; the defaults are GPT-2 small."""
+
+    embedding_dim: int = 768  # C, width of the residual stream
+    num_layers: int = 12  # transformer blocks
+    num_heads: int = 12  # attention heads; must divide embedding_dim
+    context_len: int = 1024  # longest sequence the model can read
+    vocabulary_size: int = 50257  # V
+    dropout: float = 0.1  # probability that a value is zeroed while training
+    qkv_bias: bool = False  # bias in the query, key and value projections
+
+    def __post_init__(self):
+        for name in _SIZES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r} must be a whole number above 0")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
+        _check_heads(self.embedding_dim, self.num_heads)
+
+
+_SIZES = ("embedding_dim", "num_layers", "num_heads", "context_len", "vocabulary_size")
+
+
+def _check_heads(embedding_dim: int, num_heads: int) -> None:
+    if embedding_dim % num_heads:
+        fitting = [n for n in range(1, embedding_dim + 1) if embedding_dim % n == 0]
+        suggestion = min(fitting, key=lambda n: abs(n - num_heads))
+        raise ValueError(
+            f"embedding_dim={embedding_dim} is not divisible by num_heads={num_heads}; "
+            f"try num_heads={suggestion}"
+        )
+
+
+GPT2_SIZES = {
+    "gpt2-small": GPTConfig(),
+    "gpt2-medium": GPTConfig(embedding_dim=1024, num_layers=24, num_heads=16),
+    "gpt2-large": GPTConfig(embedding_dim=1280, num_layers=36, num_heads=20),
+    "gpt2-xl": GPTConfig(embedding_dim=1600, num_layers=48, num_heads=25),
+}
+
+
+class LayerNorm(nn.Module):
+    """Normalise each token's channels to mean 0, variance 1; then scale and shift.
+
+    (B, T, C) -> (B, T, C). Ba et al. 2016.
+    """
+
+    def __init__(self, embedding_dim: int):
+        super().__init__()
+        self.eps = 1e-5
+        self.scale = nn.Parameter(torch.ones(embedding_dim))
+        self.shift = nn.Parameter(torch.zeros(embedding_dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.layer_norm(x, self.scale.shape, self.scale, self.shift, self.eps)
+
+
+class GELU(nn.Module):
+    """Gaussian error linear unit, in GPT-2's tanh form. Hendrycks & Gimpel 2016."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x, approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, four times as wide in between: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, embedding_dim: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(embedding_dim, 4 * embedding_dim),
+            GELU(),
+            nn.Linear(4 * embedding_dim, embedding_dim),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class MultiHeadAttention(nn.Module):
+    """Causal self-attention: each token looks at itself and at what came before.
+
+    (B, T, C) -> (B, T, C). Vaswani et al. 2017.
+
+    Raises:
+        ValueError: `embedding_dim` is not divisible by `num_heads`.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_heads: int, dropout: float, qkv_bias: bool = False
+    ):
+        super().__init__()
+        _check_heads(embedding_dim, num_heads)
+        self.num_heads = num_heads
+        self.W_query = nn.Linear(embedding_dim, embedding_dim, bias=qkv_bias)
+        self.W_key = nn.Linear(embedding_dim, embedding_dim, bias=qkv_bias)
+        self.W_value = nn.Linear(embedding_dim, embedding_dim, bias=qkv_bias)
+        self.out_proj = nn.Linear(embedding_dim, embedding_dim)
+        self.dropout = dropout
+        self.register_load_state_dict_pre_hook(_drop_mask)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        B, T, C = x.shape
+        queries, keys, values = (
+            project(x).view(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)
+            for project in (self.W_query, self.W_key, self.W_value)
+        )  # each (B, H, T, C / H)
+        context = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            dropout_p=self.dropout if self.training else 0.0,  # it ignores eval mode
+            is_causal=True,
+        )
+        return self.out_proj(context.transpose(1, 2).reshape(B, T, C))
+
+
+def _drop_mask(module, state_dict, prefix, *_) -> None:
+    """Checkpoints of the series carry the causal mask as a buffer; ours needs none."""
+    state_dict.pop(prefix + "mask", None)
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each normalised before and added to its input."""
+
+    def __init__(
+        self, embedding_dim: int, num_heads: int, dropout: float, qkv_bias: bool = False
+    ):
+        super().__init__()
+        self.att = MultiHeadAttention(embedding_dim, num_heads, dropout, qkv_bias)
+        self.ff = FeedForward(embedding_dim)
+        self.norm1 = LayerNorm(embedding_dim)
+        self.norm2 = LayerNorm(embedding_dim)
+        self.drop_shortcut = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.drop_shortcut(self.att(self.norm1(x)))
+        x = x + self.drop_shortcut(self.ff(self.norm2(x)))
+        return x
+
+
+class GPTModel(nn.Module):
+    """Token ids (B, T), int64 -> logits (B, T, V): a score for each next token.
+
+    The arguments are `GPTConfig`'s fields, in its order.
+
+    Raises:
+        ValueError: a size that cannot be; in `forward`, a sequence longer than the
+            context or a token id outside the vocabulary.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_layers: int,
+        num_heads: int,
+        context_len: int,
+        vocabulary_size: int,
+        dropout: float,
+        qkv_bias: bool,
+    ):
+        super().__init__()
+        self.config = GPTConfig(
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            context_len=context_len,
+            vocabulary_size=vocabulary_size,
+            dropout=dropout,
+            qkv_bias=qkv_bias,
+        )
+        self.tok_emb = nn.Embedding(vocabulary_size, embedding_dim)
+        self.pos_emb = nn.Embedding(context_len, embedding_dim)
+        self.drop_emb = nn.Dropout(dropout)
+        self.trf_blocks = nn.Sequential(
+            *(
+                TransformerBlock(embedding_dim, num_heads, dropout, qkv_bias)
+                for _ in range(num_layers)
+            )
+        )
+        self.final_norm = LayerNorm(embedding_dim)
+        self.out_head = nn.Linear(embedding_dim, vocabulary_size, bias=False)
+
+    @classmethod
+    def from_config(cls, config: GPTConfig) -> GPTModel:
+        return cls(**asdict(config))
+
+    def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
+        self._check(token_ids)
+        positions = torch.arange(token_ids.shape[1], device=token_ids.device)
+        x = self.tok_emb(token_ids) + self.pos_emb(positions)  # (B, T, C)
+        x = self.drop_emb(x)
+        x = self.trf_blocks(x)
+        x = self.final_norm(x)
+        return self.out_head(x)  # (B, T, V)
+
+    def _check(self, token_ids: torch.Tensor) -> None:
+        num_tokens = token_ids.shape[1]
+        context_len = self.pos_emb.num_embeddings
+        if num_tokens > context_len:
+            raise ValueError(
+                f"a sequence of {num_tokens} tokens is longer than the model's context "
+                f"of {context_len}; cut it or build the model with more"
+            )
+        if token_ids.device.type == "cpu":  # elsewhere the check would wait for the GPU
+            check_token_ids(token_ids, self.tok_emb.num_embeddings)
+
+
+def check_token_ids(token_ids: torch.Tensor, vocabulary_size: int) -> None:
+    """Raise ValueError if an id is not one of the vocabulary's."""
+    outside = (token_ids < 0) | (token_ids >= vocabulary_size)
+    if outside.any():
+        raise ValueError(
+            f"token id {token_ids[outside][0].item()} is outside the vocabulary of "
+            f"{vocabulary_size} tokens; build the model with the tokenizer's n_vocab"
+        )
