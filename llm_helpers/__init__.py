@@ -29,9 +29,9 @@ from llm_helpers.model import (
 from llm_helpers.paths import DATA_DIR, RUNS_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import load_tokenizer
+from llm_helpers.trace import StepRecord
 from llm_helpers.training import (
     LossHistory,
-    StepRecord,
     TrainingRun,
     pretrain_model,
     val_and_save,

@@ -15,7 +15,8 @@ from llm_helpers.model import GPTConfig, GPTModel
 from llm_helpers.paths import DATA_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
-from llm_helpers.training import LossHistory, TrainingRun, trace
+from llm_helpers.trace import trace
+from llm_helpers.training import LossHistory, TrainingRun
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,11 +23,9 @@ from llm_helpers.checkpoint import (
     set_aside_checkpoints,
 )
 from llm_helpers.data import Vocabulary
-from llm_helpers.generation import generate_text
-from llm_helpers.loss import calc_loss_batch, calc_loss_loader
-
-SAMPLE_TOKENS = 50  # length of the sample at an evaluation
-RULE = "=" * 69
+from llm_helpers.evaluation import Evaluation, evaluate
+from llm_helpers.loss import calc_loss_batch
+from llm_helpers.trace import EpochEnd, StepRecord, evaluation_trace, trace
 
 
 class LossHistory(NamedTuple):
@@ -36,34 +34,6 @@ class LossHistory(NamedTuple):
     train_losses: list[float]  # nats per token
     val_losses: list[float]  # nats per token
     track_tokens_seen: list[int]
-
-
-class Evaluation(NamedTuple):
-    """What the model can do at one moment."""
-
-    train_loss: float | None  # nats per token; None without a validation loader
-    val_loss: float | None
-    sample: str  # greedy continuation of the start context
-
-
-class EpochEnd(NamedTuple):
-    """What happens once more after an epoch's last step."""
-
-    evaluation: Evaluation
-    checkpoint: int
-
-
-class StepRecord(NamedTuple):
-    """One optimizer step and what followed it."""
-
-    epoch: int  # from 0
-    batch: int  # in the epoch, from 0
-    global_step: int  # from 0, over all epochs
-    tokens_seen: int  # inputs so far, this step's included
-    loss: float  # of this batch before the step, nats per token
-    evaluation: Evaluation | None  # where global_step % eval_freq == 0
-    checkpoint: int | None  # number written where global_step % save_freq == 0
-    epoch_end: EpochEnd | None  # after the epoch's last batch
 
 
 @dataclass(kw_only=True)
@@ -310,7 +280,7 @@ def val_and_save(
             model, train_loader, val_loader, device, eval_iter, tokenizer, start_context
         )
         train_loss, val_loss, _ = evaluation
-        for line in _evaluation_trace(epoch, global_step, evaluation):
+        for line in evaluation_trace(epoch, global_step, evaluation):
             print(line)
     if global_step % save_freq == 0:
         checkpoint = next_number(checkpoint)
@@ -318,68 +288,9 @@ def val_and_save(
     return checkpoint, train_loss, val_loss
 
 
-def evaluate(
-    model: nn.Module,
-    train_loader,
-    val_loader,
-    device: torch.device | str,
-    eval_iter: int,
-    tokenizer: Vocabulary,
-    start_context: str,
-) -> Evaluation:
-    """Both losses over `eval_iter` batches and a greedy sample of 50 tokens."""
-    train_loss = val_loss = None
-    if val_loader is not None:
-        train_loss = calc_loss_loader(train_loader, model, device, eval_iter)
-        val_loss = calc_loss_loader(val_loader, model, device, eval_iter)
-    sample = generate_text(
-        model,
-        start_context,
-        SAMPLE_TOKENS,
-        tokenizer,
-        context_size=_context_len(model, SAMPLE_TOKENS),
-        top_k=1,
-        compact_format=True,
-    )
-    return Evaluation(train_loss, val_loss, sample)
-
-
-def trace(record: StepRecord, print_freq: int = 1) -> list[str]:
-    """The lines that a step prints."""
-    epoch, step, lines = record.epoch, record.global_step, []
-    if step % print_freq == 0:
-        place = f"Epoch {epoch + 1} (Batch {record.batch:06d})"
-        lines.append(f"{place}: Train loss {record.loss:.3f}")
-    if record.evaluation:
-        lines += _evaluation_trace(epoch, step, record.evaluation)
-    if record.epoch_end:
-        lines += _evaluation_trace(epoch, step, record.epoch_end.evaluation)
-        number = record.epoch_end.checkpoint
-        lines.append(f"Epoch {epoch + 1} finished, checkpoint: {number:06d}")
-    return lines
-
-
-def _evaluation_trace(
-    epoch: int, global_step: int, evaluation: Evaluation
-) -> list[str]:
-    lines = [f"Generated Sample Text: {evaluation.sample}", RULE]
-    if evaluation.val_loss is not None:
-        losses = f"{evaluation.train_loss:.3f}, Val loss {evaluation.val_loss:.3f}"
-        lines.insert(
-            0, f"Epoch {epoch + 1} (Step {global_step:06d}): Train loss {losses}"
-        )
-    return lines
-
-
 def next_number(checkpoint: int | None) -> int:
     """Checkpoints are numbered 0, 1, 2, ..."""
     return 0 if checkpoint is None else checkpoint + 1
-
-
-def _context_len(model: nn.Module, otherwise: int) -> int:
-    """A GPT's context; another model reads as much as a sample is long."""
-    positions = getattr(model, "pos_emb", None)
-    return otherwise if positions is None else positions.weight.shape[0]
 
 
 def _check_loader(name: str, loader) -> None:
