@@ -28,7 +28,7 @@ unit: $(READY)
 	$(PY) -m pytest --cov --cov-report=term tests
 
 notebook-tests: $(READY)
-	$(PY) -m pytest --nbval --nbval-sanitize-with tests/sanitize.cfg \
+	$(PY) -m pytest --nbval \
 		--nbval-kernel-name python3 --durations 5 notebooks
 
 notebooks: $(READY)

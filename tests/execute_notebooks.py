@@ -1,0 +1,61 @@
+"""Re-execute lessons in fresh kernels and store clean outputs: `make notebooks`.
+
+Without arguments every lesson in `notebooks/`, otherwise the notebooks that are named. A
+lesson whose outputs did not change is left byte-identical.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+LESSONS_DIR = Path(__file__).resolve().parent.parent / "notebooks"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def lesson_paths() -> list[Path]:
+    return sorted(LESSONS_DIR.glob("[0-9]*.ipynb"))
+
+
+def execute(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    clean(notebook)
+    nbformat.write(notebook, path)
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Drop what differs by machine, and widget state, which GitHub cannot render."""
+    notebook.metadata = {
+        "kernelspec": {
+            "display_name": "Python 3",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+
+
+def main(arguments: list[str]) -> None:
+    for path in [Path(a) for a in arguments] or lesson_paths():
+        start = time.monotonic()
+        before = path.read_bytes()
+        execute(path)
+        state = "unchanged" if path.read_bytes() == before else "changed"
+        print(f"{path.name}: {state}, {time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
