@@ -50,8 +50,9 @@ def save_checkpoint(
     Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
     states = {"optimizer": optimizer.state_dict(), "model": model.state_dict()}
     _check_free_space(checkpoint_dir, _num_bytes(states) + _SPARE_BYTES)
-    for kind in KINDS:
-        _write_whole(states[kind], checkpoint_path(checkpoint_dir, kind, number))
+    _write_whole(
+        {checkpoint_path(checkpoint_dir, kind, number): states[kind] for kind in KINDS}
+    )
 
 
 def load_checkpoint(
@@ -90,7 +91,8 @@ def set_aside_checkpoints(checkpoint_dir: str | Path, after: int = -1) -> Path |
     paths = [path for _, number, path in _checkpoint_files(folder) if number > after]
     if not paths:
         return None
-    taken = [int(p.name.split("-")[1]) for p in folder.glob("superseded-[0-9]*")]
+    names = (re.fullmatch(r"superseded-(\d+)", p.name) for p in folder.iterdir())
+    taken = [int(name[1]) for name in names if name]
     aside = folder / f"superseded-{max(taken, default=0) + 1}"
     aside.mkdir()
     for path in paths:
@@ -106,20 +108,25 @@ def _checkpoint_files(checkpoint_dir: str | Path) -> list[tuple[str, int, Path]]
     return [(match[1], int(match[2]), path) for match, path in matches if match]
 
 
-def _write_whole(state: dict, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
+def _write_whole(states: dict[Path, dict]) -> None:
+    """Write all files beside their places, then rename them all."""
+    temporary = {path: path.with_suffix(".tmp") for path in states}
     try:
-        with open(temporary, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, state in states.items():
+            with open(temporary[path], "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in states:
+            os.replace(temporary[path], path)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as either
-        temporary.unlink(missing_ok=True)
         raise OSError(
             f"{path} could not be written ({error}); earlier checkpoints are whole, "
             "free some space and start again from the newest"
         ) from error
+    finally:
+        for name in temporary.values():
+            name.unlink(missing_ok=True)
 
 
 def _check_free_space(checkpoint_dir: str | Path, needed: int) -> None:
@@ -154,7 +161,7 @@ def _read(path: Path) -> dict:
             f"{path} holds more than tensors and plain values, so it was not loaded "
             "and nothing in it was executed; use only checkpoints that you trust"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes can raise anything in the unpickler
         raise CheckpointError(f"{path} is damaged; {_REMEDY}") from error
     if not isinstance(state, dict):
         raise CheckpointError(
@@ -192,12 +199,16 @@ def _check_model_state(state: dict, model: nn.Module, path: Path) -> None:
 def _check_optimizer_state(state: dict, optimizer, path: Path) -> None:
     """Same kind of optimizer (by its settings) over parameters of the same shapes."""
     groups = optimizer.state_dict()["param_groups"]
-    settings = [sorted(group) for group in groups]
+    settings = [_kind_of_optimizer(group) for group in groups]
     sizes = [len(group["params"]) for group in groups]
     saved = state.get("param_groups")
-    if not isinstance(saved, list) or not isinstance(state.get("state"), dict):
+    if not (
+        isinstance(saved, list)
+        and all(isinstance(group, dict) for group in saved)
+        and isinstance(state.get("state"), dict)
+    ):
         raise CheckpointError(f"{path} holds no optimizer state; {_REMEDY}")
-    if [sorted(group) for group in saved] != settings:
+    if [_kind_of_optimizer(group) for group in saved] != settings:
         raise CheckpointError(
             f"{path} belongs to another type of optimizer than "
             f"{type(optimizer).__name__}; build the optimizer of that run"
@@ -205,10 +216,16 @@ def _check_optimizer_state(state: dict, optimizer, path: Path) -> None:
     shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
     moments = state["state"].items()
     if [len(group["params"]) for group in saved] != sizes or any(
-        getattr(moment.get("exp_avg"), "shape", shapes[i]) != shapes[i]
+        i not in range(len(shapes))
+        or getattr(moment.get("exp_avg"), "shape", shapes[i]) != shapes[i]
         for i, moment in moments
     ):
         raise CheckpointError(
             f"{path} belongs to another model: its optimizer holds other parameters; "
             "build the model with the settings of that run"
         )
+
+
+def _kind_of_optimizer(group: dict) -> tuple:
+    """Adam and AdamW have the same settings and differ in one's value."""
+    return sorted(group), group.get("decoupled_weight_decay")

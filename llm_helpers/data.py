@@ -8,11 +8,12 @@ moved by one token (Radford et al. 2019).
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from llm_helpers.tokenizer import load_tokenizer
 
@@ -117,12 +118,15 @@ def text_files(data_path: str | Path) -> list[Path]:
 def read_text(path: Path) -> str:
     """A UTF-8 file's text; a byte-order mark is dropped, line ends become newlines."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
+        fault = "it holds zero bytes, as UTF-16 does" if "\0" in text else None
     except UnicodeDecodeError as error:
+        fault = f"byte {error.start} cannot be read"
+    if fault:
         raise ValueError(
-            f"{path} is not UTF-8 (byte {error.start} cannot be read); "
-            "save it again with the encoding UTF-8"
-        ) from None
+            f"{path} is not UTF-8 ({fault}); save it again with the encoding UTF-8"
+        )
+    return text
 
 
 def split_dataset(
@@ -152,16 +156,28 @@ def evaluation_loader(data_loader):
     """
     if not isinstance(data_loader, DataLoader):
         return data_loader
-    settings = dict(
-        batch_size=data_loader.batch_size
-        or getattr(data_loader.batch_sampler, "batch_size", None),
-        collate_fn=data_loader.collate_fn,
-        drop_last=data_loader.drop_last,
-        generator=torch.Generator().manual_seed(EVALUATION_SEED),
-    )
-    if not isinstance(data_loader.dataset, IterableDataset):
-        settings["shuffle"] = isinstance(data_loader.sampler, RandomSampler)
+    generator = torch.Generator().manual_seed(EVALUATION_SEED)
+    settings = dict(collate_fn=data_loader.collate_fn, generator=generator)
+    if isinstance(data_loader.dataset, IterableDataset):
+        settings["batch_size"] = data_loader.batch_size
+        settings["drop_last"] = data_loader.drop_last
+    elif data_loader.batch_sampler is None:
+        settings["batch_size"] = None
+        settings["sampler"] = _copy_of_sampler(data_loader.sampler, generator)
+    else:
+        sampler = _copy_of_sampler(data_loader.batch_sampler, generator)
+        settings["batch_sampler"] = sampler
     return DataLoader(data_loader.dataset, **settings)
+
+
+def _copy_of_sampler(sampler, generator: torch.Generator):
+    """The same windows in the same manner, but drawn with `generator`."""
+    sampler = copy.copy(sampler)
+    if hasattr(sampler, "generator"):
+        sampler.generator = generator
+    if hasattr(sampler, "sampler"):  # what a batch sampler draws from
+        sampler.sampler = _copy_of_sampler(sampler.sampler, generator)
+    return sampler
 
 
 def _check_special_token(special_token_id: int, vocabulary_size: int) -> None:

@@ -50,5 +50,5 @@ def evaluate(
 
 def _context_len(model: nn.Module, otherwise: int) -> int:
     """A GPT's context; another model reads as much as a sample is long."""
-    positions = getattr(model, "pos_emb", None)
-    return otherwise if positions is None else positions.weight.shape[0]
+    weight = getattr(getattr(model, "pos_emb", None), "weight", None)
+    return otherwise if weight is None else weight.shape[0]

@@ -75,15 +75,10 @@ def generate(
 
     The settings are those of `generate_text`.
     """
-    if max_new_tokens < 0 or context_size < 1:
-        raise ValueError(
-            f"max_new_tokens={max_new_tokens} must be at least 0 and "
-            f"context_size={context_size} at least 1"
-        )
-    _check_settings(top_k, temperature, top_p)
+    check_settings(top_k, temperature, top_p, max_new_tokens, context_size)
     if generator is None:
         generator = torch.Generator().manual_seed(torch.initial_seed())
-    with evaluation_mode(model):
+    with evaluation_mode(model), torch.random.fork_rng(devices=[]):
         for _ in range(max_new_tokens):
             logits = model(token_ids[:, -context_size:])[:, -1]  # (B, V)
             if top_k == 1:
@@ -112,8 +107,9 @@ def next_token_probas(
     Returns:
         Probabilities of the same shape, each row with the sum 1; 0 for dropped tokens.
     """
-    _check_settings(top_k, temperature, top_p)
-    logits = logits / temperature
+    check_settings(top_k, temperature, top_p)
+    # The largest logit becomes 0, so that no small temperature overflows.
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None and top_p < 1:
@@ -139,7 +135,19 @@ def keep_top_p(logits: torch.Tensor, top_p: float) -> torch.Tensor:
     return torch.empty_like(logits).scatter(-1, indices, ordered)
 
 
-def _check_settings(top_k: int | None, temperature: float, top_p: float | None) -> None:
+def check_settings(
+    top_k: int | None = None,
+    temperature: float = 1.0,
+    top_p: float | None = None,
+    max_new_tokens: int = 0,
+    context_size: int = 1,
+) -> None:
+    """Raise ValueError if a setting of `generate_text` cannot work."""
+    if max_new_tokens < 0 or context_size < 1:
+        raise ValueError(
+            f"max_new_tokens={max_new_tokens} must be at least 0 and "
+            f"context_size={context_size} at least 1"
+        )
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k} must be at least 1, or None for all tokens")
     if not temperature > 0:

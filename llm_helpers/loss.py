@@ -77,6 +77,8 @@ def calc_loss_loader(
             if i == num_batches:
                 break
             num_tokens = (target_batch != IGNORED_TARGET).sum().item()
+            if num_tokens == 0:
+                continue  # the mean over no token is nan
             loss = calc_loss_batch(input_batch, target_batch, model, device)
             total_loss += loss.item() * num_tokens
             total_tokens += num_tokens

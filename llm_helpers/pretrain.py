@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from llm_helpers.data import LLMDataset, split_dataset
-from llm_helpers.generation import generate_text
+from llm_helpers.generation import check_settings, generate_text
 from llm_helpers.loss import calc_loss_loader, perplexity
 from llm_helpers.model import GPTConfig, GPTModel
 from llm_helpers.paths import DATA_DIR
@@ -29,6 +29,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _pretrain(args: argparse.Namespace) -> None:
+    _check_device(args.device)
+    check_settings(
+        args.top_k,
+        args.temperature,
+        max_new_tokens=args.sample_tokens,
+        context_size=args.context_len,
+    )
     torch.manual_seed(args.seed)
     tokenizer = load_tokenizer("gpt2")
     train_loader, val_loader = _loaders(args)
@@ -65,6 +72,15 @@ def _pretrain(args: argparse.Namespace) -> None:
     )
     _drive(run)
     _report(run, args)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # unknown, or not on this machine
+        raise ValueError(
+            f"device={device!r} cannot be used on this machine; use --device cpu"
+        ) from error
 
 
 def _drive(run: TrainingRun) -> None:

@@ -62,11 +62,15 @@ class TrainingRun:
 
     def __post_init__(self):
         for name in ("num_epochs", "eval_freq", "eval_iter", "save_freq"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if isinstance(self.checkpoint, str) and self.checkpoint != "latest":
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r} must be a whole number, at least 1")
+        if self.checkpoint not in (None, "latest") and not isinstance(
+            self.checkpoint, int
+        ):
             raise ValueError(
-                f"checkpoint={self.checkpoint!r} must be a number, 'latest' or None"
+                f"checkpoint={self.checkpoint!r} must be a whole number, 'latest' "
+                "or None"
             )
         _check_loader("train_loader", self.train_loader)
         if self.val_loader is not None:

@@ -1,6 +1,6 @@
 """Re-execute lessons in fresh kernels and store clean outputs: `make notebooks`.
 
-Without arguments every lesson in `notebooks/`, otherwise the notebooks that are named. A
+Without arguments every lesson in `notebooks/`, otherwise those that are named. A
 lesson whose outputs did not change is left byte-identical.
 """
 

@@ -1,0 +1,113 @@
+"""What every lesson keeps to, checked without running it."""
+
+import re
+import statistics
+
+import nbformat
+import pytest
+from execute_notebooks import WIDGET_VIEW, lesson_paths
+
+LESSONS = lesson_paths()
+# (lesson, why) for each cell whose output nbval does not compare.
+UNCOMPARED: set[tuple[str, str]] = set()
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [c for c in read(path).cells if c.cell_type == "code"]
+
+
+def prose(path):
+    return "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
+
+
+def output_text(cell):
+    parts = []
+    for output in cell.outputs:
+        parts.append(output.get("text", ""))
+        parts.append(output.get("data", {}).get("text/plain", ""))
+    return "\n".join(parts)
+
+
+def by_lesson(test):
+    return pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)(test)
+
+
+def test_the_lessons_are_there():
+    assert len(LESSONS) >= 5
+
+
+@by_lesson
+def test_every_code_cell_was_executed_once_in_order(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@by_lesson
+def test_nothing_is_printed_to_stderr_and_nothing_failed(path):
+    kinds = [
+        (o.output_type, o.get("name")) for c in code_cells(path) for o in c.outputs
+    ]
+    assert ("stream", "stderr") not in kinds
+    assert not [kind for kind, _ in kinds if kind == "error"]
+
+
+@by_lesson
+def test_no_machine_path_and_no_widget_state_is_stored(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+    assert WIDGET_VIEW not in text
+    assert "widgets" not in read(path).metadata
+
+
+@by_lesson
+def test_no_cell_escapes_comparison_unless_it_is_listed(path):
+    tagged = [
+        cell.source
+        for cell in code_cells(path)
+        if any(tag.startswith("nbval-") for tag in cell.metadata.get("tags", []))
+        or "NBVAL" in cell.source
+    ]
+    allowed = [why for lesson, why in UNCOMPARED if lesson == path.stem]
+    assert len(tagged) == len(allowed)
+
+
+@by_lesson
+def test_code_cells_are_short(path):
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
+    assert max(lengths) <= 30
+    assert statistics.median(lengths) <= 8
+
+
+@by_lesson
+def test_outputs_are_short(path):
+    assert max(len(output_text(c).splitlines()) for c in code_cells(path)) <= 45
+
+
+@by_lesson
+def test_a_lesson_has_its_parts_in_order(path):
+    parts = ["# ", "**You will be able to**", "**Needs**", "**Takes**"]
+    parts += ["## 1. ", "Check yourself", "## Summary", "## Exercises"]
+    positions = [prose(path).find(part) for part in parts]
+    assert -1 not in positions
+    assert positions == sorted(positions)
+
+
+@by_lesson
+def test_check_yourself_asserts(path):
+    assert sum("assert " in cell.source for cell in code_cells(path)) >= 3
+
+
+@by_lesson
+def test_numbers_in_prose_are_printed_or_used_by_a_cell(path):
+    """Every number of three or more digits, years and arXiv numbers aside."""
+    numbers = re.compile(r"\d[\d,]*(?:\.\d+)?")
+    text = re.sub(r"\[[^]]*\]\([^)]*\)|`[^`]*`|\$[^$]*\$", " ", prose(path))
+    cells = "\n".join(c.source + "\n" + output_text(c) for c in code_cells(path))
+    known = {n.replace(",", "").rstrip(".") for n in numbers.findall(cells)}
+    quoted = {n.replace(",", "").rstrip(".") for n in numbers.findall(text)}
+    long = {n for n in quoted if len(n.replace(".", "")) >= 3}
+    assert sorted(n for n in long - known if not re.fullmatch(r"(19|20)\d\d", n)) == []

@@ -1,0 +1,237 @@
+"""The command line: `python -m llm_helpers.pretrain`."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from llm_helpers import list_checkpoints
+from llm_helpers.pretrain import main
+
+CHINESE = "老渡口的船家点起灯，剑客把茶碗放在桌上，谁也没有说话。" * 6
+ENGLISH = "The ferry waits for no one. The old woman lit the lamp and sat down. " * 12
+TINY = (
+    *("--embedding-dim", "8", "--layers", "1", "--heads", "1", "--context-len", "16"),
+    *("--epochs", "1", "--batch-size", "4", "--eval-freq", "3", "--eval-iter", "1"),
+    *("--save-freq", "1000", "--sample-tokens", "8"),
+)
+
+
+def command(*arguments, cwd, **environment):
+    """Run the command line in a process of its own; its output as bytes."""
+    return subprocess.run(
+        [sys.executable, "-m", "llm_helpers.pretrain", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        timeout=200,
+    )
+
+
+def write_folder(path, **texts):
+    path.mkdir(parents=True)
+    for name, text in texts.items():
+        (path / f"{name}.txt").write_text(text, encoding="utf-8")
+    return path
+
+
+# A real run, in a process of its own
+
+
+class RealRun:
+    """A run on Chinese texts in another working directory, on a cp1252 console."""
+
+    def __init__(self, folder):
+        texts = write_folder(folder / "my texts", 第一章=CHINESE, 第二章=CHINESE)
+        self.elsewhere = write_folder(folder / "elsewhere")
+        self.process = command(
+            *("--train", texts, "--out", "runs here", "--prompt", "剑客", *TINY),
+            cwd=self.elsewhere,
+            PYTHONIOENCODING="cp1252",
+        )
+        self.out = self.elsewhere / "runs here"
+        self.printed = self.process.stdout.decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory):
+    return RealRun(tmp_path_factory.mktemp("real"))
+
+
+def test_a_run_ends_with_exit_code_0(real_run):
+    assert real_run.process.returncode == 0, real_run.process.stderr.decode()
+
+
+def test_a_run_writes_checkpoints_where_it_was_told(real_run):
+    assert list_checkpoints(real_run.out) == [0, 1]
+
+
+def test_a_run_draws_its_loss_curves(real_run):
+    assert (real_run.out / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_writes_nothing_else(real_run):
+    assert sorted(path.name for path in real_run.out.iterdir()) == [
+        *("losses.png", "model_000000.pth", "model_000001.pth"),
+        *("optimizer_000000.pth", "optimizer_000001.pth"),
+    ]
+
+
+def test_a_run_prints_utf8_on_any_console(real_run):
+    assert "剑客" in real_run.printed
+
+
+def test_a_run_tells_its_size_first(real_run):
+    assert re.match(
+        r"[\d,]+ parameters, \d+ training batches of 4 x 16 tokens, 1 epochs\n",
+        real_run.printed,
+    )
+
+
+def test_a_run_prints_the_losses_of_its_evaluations(real_run):
+    assert re.search(
+        r"Epoch 1 \(Step 000003\): Train loss \d+\.\d{3}, Val loss \d+\.\d{3}\n",
+        real_run.printed,
+    )
+
+
+def test_a_run_prints_the_epochs_end(real_run):
+    assert "Epoch 1 finished, checkpoint: 000001" in real_run.printed
+
+
+def test_a_run_ends_with_the_validation_loss_and_its_perplexity(real_run):
+    assert re.search(
+        r"Validation loss \d+\.\d{3} nats per token, perplexity [\d,]+\.\d\n",
+        real_run.printed,
+    )
+
+
+def test_a_run_ends_with_a_sample_from_the_prompt(real_run):
+    assert re.search(r"Sample \(top-k 20, temperature 0\.8\):\n剑客", real_run.printed)
+
+
+def test_help_names_every_option():
+    process = command("--help", cwd=None)
+    options = set(re.findall(r"--[a-z-]+", process.stdout.decode("utf-8")))
+    assert options >= {
+        *("--train", "--val", "--val-fraction", "--prompt", "--embedding-dim"),
+        *("--layers", "--heads", "--context-len", "--dropout", "--epochs"),
+        *("--batch-size", "--lr", "--weight-decay", "--seed", "--device"),
+        *("--eval-freq", "--eval-iter", "--out", "--save-freq", "--sample-tokens"),
+        *("--top-k", "--temperature"),
+    }
+
+
+@pytest.fixture(scope="module")
+def wrong_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wrong")
+    return command("--train", "nowhere", "--out", "runs", cwd=folder), folder
+
+
+def test_a_wrong_folder_ends_with_exit_code_1(wrong_folder):
+    process, _ = wrong_folder
+    assert process.returncode == 1
+
+
+def test_a_wrong_folder_is_told_in_one_line(wrong_folder):
+    process, _ = wrong_folder
+    assert process.stderr.decode("utf-8").splitlines() == [
+        "error: no file or folder nowhere; check data_path"
+    ]
+
+
+def test_a_wrong_folder_leaves_nothing_behind(wrong_folder):
+    _, folder = wrong_folder
+    assert list(folder.iterdir()) == []
+
+
+# In this process: settings and refusals
+
+
+@pytest.fixture
+def train(tmp_path, capsys):
+    """Runs the command line on English texts; returns what it printed."""
+    texts = write_folder(tmp_path / "texts", a=ENGLISH, b=ENGLISH)
+    out = tmp_path / "out"
+
+    def run(*changes):
+        main(["--train", str(texts), "--out", str(out), *TINY, *changes])
+        return capsys.readouterr().out
+
+    return run
+
+
+def settings_of_checkpoint(folder, number=0):
+    path = folder / f"optimizer_{number:06d}.pth"
+    [group] = torch.load(path, weights_only=True)["param_groups"]
+    return group
+
+
+def test_the_optimizer_is_adamw_with_the_series_settings(train, tmp_path):
+    train()
+    group = settings_of_checkpoint(tmp_path / "out")
+    settings = (group["lr"], group["weight_decay"], group["decoupled_weight_decay"])
+    assert settings == (6e-4, 0.1, True)
+
+
+def test_the_same_seed_gives_the_same_output(train, tmp_path):
+    first = train()
+    (tmp_path / "out").rename(tmp_path / "first")
+    assert train() == first
+
+
+def test_another_seed_gives_another_output(train, tmp_path):
+    first = train()
+    (tmp_path / "out").rename(tmp_path / "first")
+    assert train("--seed", "7") != first
+
+
+def test_a_folder_of_validation_texts_can_be_given(train, tmp_path):
+    texts = write_folder(tmp_path / "val", a=ENGLISH)
+    whole = train()
+    (tmp_path / "out").rename(tmp_path / "first")
+    batches = [
+        int(re.search(r"(\d+) training batches", printed)[1])
+        for printed in (whole, train("--val", str(texts)))
+    ]
+    assert batches[0] < batches[1]  # no part of --train is kept apart
+
+
+def test_a_second_run_keeps_the_first(train, tmp_path):
+    train()
+    assert f"moved to {tmp_path / 'out' / 'superseded-1'}." in train()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["--heads", "3"], "embedding_dim=8 is not divisible by num_heads=3; try"),
+        (["--epochs", "0"], "num_epochs=0 must be .*at least 1"),
+        (["--val-fraction", "2"], "val_fraction=2.0 must lie between 0 and 1"),
+        (["--val-fraction", "0.01"], "fewer than one window of context_len=16"),
+        (["--context-len", "5000"], "fewer than one window of context_len=5000"),
+        (["--batch-size", "1000"], "train_loader is empty: .* lower batch_size"),
+        (["--prompt", ""], "start_context is empty; give"),
+        (["--dropout", "1"], r"dropout=1\.0 must be at least 0 and below 1"),
+        (["--device", "gpu"], "gpu.*cpu"),
+        (["--top-k", "0"], "top_k=0 must be at least 1"),
+        (["--temperature", "0"], r"temperature=0\.0 must be above 0"),
+        (["--sample-tokens", "-1"], "max_new_tokens=-1 must be at least 0"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_trained(
+    train, tmp_path, changes, sentence
+):
+    with pytest.raises(SystemExit, match=f"^error: .*{sentence}"):
+        train(*changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_infinite_learning_rate_is_told_in_one_sentence(train):
+    with pytest.raises(
+        SystemExit, match=r"^error: the training loss is nan at step 1;"
+    ):
+        train("--lr", "inf")
