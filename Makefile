@@ -36,6 +36,7 @@ notebooks: $(READY)
 
 results: $(READY)
 	$(PY) tests/benchmarks/measure.py
+	$(PY) tests/benchmarks/picture.py
 
 $(READY): requirements.txt pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

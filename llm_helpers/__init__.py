@@ -1,12 +1,8 @@
 """Pretrain a GPT in PyTorch: the package that the course's notebooks import."""
 
-from llm_helpers.checkpoint import (
-    CheckpointError,
-    checkpoint_path,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from llm_helpers.checkpoint import load_checkpoint, read_state, save_checkpoint
+from llm_helpers.checkpoint_folder import checkpoint_path, list_checkpoints
+from llm_helpers.compatibility import CheckpointError
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import generate, generate_text, next_token_probas
 from llm_helpers.lesson import set_up
@@ -28,18 +24,15 @@ from llm_helpers.model import (
 )
 from llm_helpers.paths import DATA_DIR, RUNS_DIR
 from llm_helpers.plotting import plot_losses
+from llm_helpers.series import pretrain_model, val_and_save
 from llm_helpers.tokenizer import load_tokenizer
-from llm_helpers.trace import StepRecord
-from llm_helpers.training import (
-    LossHistory,
-    TrainingRun,
-    pretrain_model,
-    val_and_save,
-)
+from llm_helpers.trace import EpochRecord, StepRecord
+from llm_helpers.training import LossHistory, TrainingRun
 
 __all__ = [
     "CheckpointError",
     "DATA_DIR",
+    "EpochRecord",
     "FeedForward",
     "GELU",
     "GPT2_SIZES",
@@ -66,6 +59,7 @@ __all__ = [
     "perplexity",
     "plot_losses",
     "pretrain_model",
+    "read_state",
     "save_checkpoint",
     "set_up",
     "split_dataset",

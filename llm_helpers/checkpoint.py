@@ -1,231 +1,193 @@
-"""Checkpoints: model and optimizer, each written whole or not at all.
+"""Checkpoints on disk: written whole or not at all, verified before they are read.
 
-A checkpoint N is two files, `model_00000N.pth` and `optimizer_00000N.pth`, plain state
-dicts that `torch.load(path, weights_only=True)` reads. Each is written to a temporary
-file, flushed to the disk and renamed; the model's comes last and makes the pair count.
+Checkpoint N is `model_00000N.pth` and `optimizer_00000N.pth`, plain state dicts that
+`torch.load(path, weights_only=True)` reads; `state_00000N.pth`, what else the run needs
+to continue; and `manifest_00000N.json`, sizes and SHA-256 of the others. All files are
+written under temporary names, flushed to the disk and renamed, the manifest last: it
+makes the checkpoint count. An interrupted run leaves one more, `..._interrupted`,
+outside the numbering.
 """
 
+from __future__ import annotations
+
+import json
 import os
 import pickle
-import re
 import shutil
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-KINDS = ("optimizer", "model")  # in the order of writing
-_SPARE_BYTES = 1_000_000  # file headers, other small files
+from llm_helpers.checkpoint_folder import (
+    FORMAT,
+    checkpoint_path,
+    manifest_sha256,
+    remove_temporary_files,
+    sha256,
+    verify_checkpoint,
+)
+from llm_helpers.compatibility import (
+    REMEDY,
+    DamagedCheckpointError,
+    check_model_state,
+    check_optimizer_state,
+)
 
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that belongs to another model."""
-
-
-def checkpoint_path(checkpoint_dir: str | Path, kind: str, number: int) -> Path:
-    """`model_000007.pth` or `optimizer_000007.pth` in the folder."""
-    return Path(checkpoint_dir) / f"{kind}_{number:06d}.pth"
-
-
-def list_checkpoints(checkpoint_dir: str | Path) -> list[int]:
-    """The numbers of the complete checkpoints in a folder, ascending."""
-    found = {kind: set() for kind in KINDS}
-    for kind, number, _ in _checkpoint_files(checkpoint_dir):
-        found[kind].add(number)
-    return sorted(found["model"] & found["optimizer"])
+_SPARE_BYTES = 1_000_000  # file headers, run state, manifest
 
 
 def save_checkpoint(
     checkpoint_dir: str | Path,
-    number: int,
+    number: int | str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    state: dict | None = None,
 ) -> None:
-    """Write checkpoint `number`; a file of that number is replaced when all is written.
+    """Write a checkpoint; one of the same number is replaced when all is written.
+
+    Args:
+        number: 0, 1, 2, ... or "interrupted".
+        state: what else the run needs, tensors and plain values only.
 
     Raises:
         OSError: the disk is too full or fails; earlier checkpoints stay as they are.
     """
-    Path(checkpoint_dir).mkdir(parents=True, exist_ok=True)
-    states = {"optimizer": optimizer.state_dict(), "model": model.state_dict()}
-    _check_free_space(checkpoint_dir, _num_bytes(states) + _SPARE_BYTES)
-    _write_whole(
-        {checkpoint_path(checkpoint_dir, kind, number): states[kind] for kind in KINDS}
-    )
+    folder = Path(checkpoint_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_temporary_files(folder)
+    contents = {"optimizer": optimizer.state_dict(), "model": model.state_dict()}
+    if state is not None:
+        contents = {"state": state, **contents}
+    _check_free_space(folder, num_bytes(contents) + _SPARE_BYTES)
+    try:
+        _write(folder, number, contents)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as either
+        remove_temporary_files(folder)
+        raise OSError(
+            f"checkpoint {number} could not be written to {folder} ({error}); earlier "
+            "checkpoints are whole, free some space and continue from the newest"
+        ) from error
 
 
 def load_checkpoint(
     checkpoint_dir: str | Path,
-    number: int,
+    number: int | str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
-) -> None:
-    """Put checkpoint `number` into the model and, if given, the optimizer.
+    check_state: Callable[[dict], None] | None = None,
+) -> dict | None:
+    """Put a checkpoint into the model and, if given, the optimizer.
 
-    Both files are read and compared with what they go into before anything is changed.
+    All files are verified, read and compared with what they go into before anything is
+    changed. Nothing in them is executed.
 
-    Raises:
-        FileNotFoundError: there is no such checkpoint; the sentence names those there
-            are.
-        CheckpointError: a file is damaged, or belongs to another model or optimizer.
-    """
-    model_path = checkpoint_path(checkpoint_dir, "model", number)
-    model_state = _read(model_path)
-    _check_model_state(model_state, model, model_path)
-    if optimizer is not None:
-        optimizer_path = checkpoint_path(checkpoint_dir, "optimizer", number)
-        optimizer_state = _read(optimizer_path)
-        _check_optimizer_state(optimizer_state, optimizer, optimizer_path)
-        optimizer.load_state_dict(optimizer_state)
-    model.load_state_dict(model_state)
-
-
-def set_aside_checkpoints(checkpoint_dir: str | Path, after: int = -1) -> Path | None:
-    """Move the checkpoints numbered above `after` to a new folder `superseded-K`.
+    Args:
+        number: 0, 1, 2, ... or "interrupted".
+        check_state: called with the run's state, if any; raises to refuse it.
 
     Returns:
-        The new folder, or None if there was nothing to move.
+        The run's state; None where only weights and optimizer were saved.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint; the sentence names those there.
+        CheckpointError: a file is damaged, or belongs to another model or optimizer.
     """
-    folder = Path(checkpoint_dir)
-    paths = [path for _, number, path in _checkpoint_files(folder) if number > after]
-    if not paths:
-        return None
-    names = (re.fullmatch(r"superseded-(\d+)", p.name) for p in folder.iterdir())
-    taken = [int(name[1]) for name in names if name]
-    aside = folder / f"superseded-{max(taken, default=0) + 1}"
-    aside.mkdir()
-    for path in paths:
-        path.rename(aside / path.name)
-    return aside
+    paths = verify_checkpoint(checkpoint_dir, number)
+    model_state = _read(paths["model"])
+    check_model_state(model_state, model, paths["model"])
+    state = _read(paths["state"]) if "state" in paths else None
+    if state is not None and check_state is not None:
+        check_state(state)
+    if optimizer is not None:
+        optimizer_state = _read(paths["optimizer"])
+        check_optimizer_state(optimizer_state, optimizer, paths["optimizer"])
+        optimizer.load_state_dict(optimizer_state)
+    model.load_state_dict(model_state)
+    return state
 
 
-def _checkpoint_files(checkpoint_dir: str | Path) -> list[tuple[str, int, Path]]:
-    pattern = re.compile(rf"({'|'.join(KINDS)})_(\d{{6,}})\.pth")
-    matches = (
-        (pattern.fullmatch(p.name), p) for p in Path(checkpoint_dir).glob("*.pth")
-    )
-    return [(match[1], int(match[2]), path) for match, path in matches if match]
+def read_state(checkpoint_dir: str | Path, number: int | str) -> dict | None:
+    """A checkpoint's run state alone (losses, position), verified; None without one."""
+    paths = verify_checkpoint(checkpoint_dir, number)
+    return _read(paths["state"]) if "state" in paths else None
 
 
-def _write_whole(states: dict[Path, dict]) -> None:
-    """Write all files beside their places, then rename them all."""
-    temporary = {path: path.with_suffix(".tmp") for path in states}
-    try:
-        for path, state in states.items():
-            with open(temporary[path], "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-        for path in states:
-            os.replace(temporary[path], path)
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as either
-        raise OSError(
-            f"{path} could not be written ({error}); earlier checkpoints are whole, "
-            "free some space and start again from the newest"
-        ) from error
-    finally:
-        for name in temporary.values():
-            name.unlink(missing_ok=True)
-
-
-def _check_free_space(checkpoint_dir: str | Path, needed: int) -> None:
-    free = shutil.disk_usage(checkpoint_dir).free
-    if free < needed:
-        raise OSError(
-            f"a checkpoint needs {needed / 1e6:,.1f} MB and {checkpoint_dir} has "
-            f"{free / 1e6:,.1f} MB free; free some or choose another checkpoint_dir"
-        )
-
-
-def _num_bytes(state) -> int:
+def num_bytes(state) -> int:
+    """Bytes of all tensors in nested dicts, lists and tuples."""
     if isinstance(state, torch.Tensor):
         return state.numel() * state.element_size()
     if isinstance(state, dict):
-        return sum(_num_bytes(value) for value in state.values())
+        state = list(state.values())
+    if isinstance(state, list | tuple):
+        return sum(map(num_bytes, state))
     return 0
+
+
+def _write(folder: Path, number: int | str, contents: dict[str, dict]) -> None:
+    paths = {kind: checkpoint_path(folder, kind, number) for kind in contents}
+    manifest_path = checkpoint_path(folder, "manifest", number)
+    after = contents.get("state", {}).get("checkpoint")
+    manifest = {"format": FORMAT, "after": -1 if after is None else after, "files": {}}
+    for kind, path in paths.items():
+        with open(path.with_suffix(".tmp"), "wb") as file:
+            torch.save(contents[kind], file)
+            _flush(file)
+        manifest["files"][path.name] = {
+            "bytes": path.with_suffix(".tmp").stat().st_size,
+            "sha256": sha256(path.with_suffix(".tmp")),
+        }
+    manifest["sha256"] = manifest_sha256(manifest)
+    with open(manifest_path.with_suffix(".tmp"), "w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
+        _flush(file)
+    manifest_path.unlink(missing_ok=True)  # from here the old one does not count
+    for path in (*paths.values(), manifest_path):
+        os.replace(path.with_suffix(".tmp"), path)
+    if "state" not in contents:  # that of the checkpoint which this one replaces
+        checkpoint_path(folder, "state", number).unlink(missing_ok=True)
+    _flush_folder(folder)
+
+
+def _flush(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _read(path: Path) -> dict:
     """Load a state dict without executing anything in it."""
-    if not path.is_file():
-        there = list_checkpoints(path.parent)
-        names = ", ".join(map(str, there)) if there else "none"
-        raise FileNotFoundError(f"{path} does not exist; complete checkpoints: {names}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not zipfile.is_zipfile(path):
-            raise CheckpointError(f"{path} is damaged; {_REMEDY}") from error
-        raise CheckpointError(
+        if "GLOBAL" not in str(error):  # the name of a function or class
+            raise DamagedCheckpointError(f"{path} is damaged; {REMEDY}") from error
+        raise DamagedCheckpointError(
             f"{path} holds more than tensors and plain values, so it was not loaded "
             "and nothing in it was executed; use only checkpoints that you trust"
         ) from error
     except Exception as error:  # damaged bytes can raise anything in the unpickler
-        raise CheckpointError(f"{path} is damaged; {_REMEDY}") from error
+        raise DamagedCheckpointError(f"{path} is damaged; {REMEDY}") from error
     if not isinstance(state, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(state).__name__} instead of a state dict; {_REMEDY}"
+        raise DamagedCheckpointError(
+            f"{path} holds a {type(state).__name__} instead of a state dict; {REMEDY}"
         )
     return state
 
 
-_REMEDY = "continue from another checkpoint"
-
-
-def _check_model_state(state: dict, model: nn.Module, path: Path) -> None:
-    """Same names and shapes; the series' `mask` buffers do not count."""
-    expected = model.state_dict()
-    missing = expected.keys() - state.keys()
-    extra = {
-        k for k in state.keys() - expected.keys() if not str(k).endswith("att.mask")
-    }
-    for names, fault in ((missing, "lacks"), (extra, "holds an unknown")):
-        if names:
-            raise CheckpointError(
-                f"{path} belongs to another model: it {fault} {min(names)!r}; "
-                "build the model with the settings of that run"
-            )
-    for name, tensor in expected.items():
-        found = tuple(getattr(state[name], "shape", ()))
-        if found != tuple(tensor.shape):
-            raise CheckpointError(
-                f"{path} belongs to another model: {name!r} has the shape {found} "
-                f"there and {tuple(tensor.shape)} here; "
-                "build the model with the settings of that run"
-            )
-
-
-def _check_optimizer_state(state: dict, optimizer, path: Path) -> None:
-    """Same kind of optimizer (by its settings) over parameters of the same shapes."""
-    groups = optimizer.state_dict()["param_groups"]
-    settings = [_kind_of_optimizer(group) for group in groups]
-    sizes = [len(group["params"]) for group in groups]
-    saved = state.get("param_groups")
-    if not (
-        isinstance(saved, list)
-        and all(isinstance(group, dict) for group in saved)
-        and isinstance(state.get("state"), dict)
-    ):
-        raise CheckpointError(f"{path} holds no optimizer state; {_REMEDY}")
-    if [_kind_of_optimizer(group) for group in saved] != settings:
-        raise CheckpointError(
-            f"{path} belongs to another type of optimizer than "
-            f"{type(optimizer).__name__}; build the optimizer of that run"
+def _check_free_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            f"a checkpoint needs {needed / 1e6:,.1f} MB and {folder} has "
+            f"{free / 1e6:,.1f} MB free; free some or choose another checkpoint_dir"
         )
-    shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
-    moments = state["state"].items()
-    if [len(group["params"]) for group in saved] != sizes or any(
-        i not in range(len(shapes))
-        or getattr(moment.get("exp_avg"), "shape", shapes[i]) != shapes[i]
-        for i, moment in moments
-    ):
-        raise CheckpointError(
-            f"{path} belongs to another model: its optimizer holds other parameters; "
-            "build the model with the settings of that run"
-        )
-
-
-def _kind_of_optimizer(group: dict) -> tuple:
-    """Adam and AdamW have the same settings and differ in one's value."""
-    return sorted(group), group.get("decoupled_weight_decay")

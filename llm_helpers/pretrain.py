@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import check_settings, generate_text
+from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.loss import calc_loss_loader, perplexity
 from llm_helpers.model import GPTConfig, GPTModel
 from llm_helpers.paths import DATA_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
-from llm_helpers.trace import trace
+from llm_helpers.trace import StepRecord, trace
 from llm_helpers.training import LossHistory, TrainingRun
 
 
@@ -62,7 +63,10 @@ def _pretrain(args: argparse.Namespace) -> None:
         start_context=args.prompt,
         save_freq=args.save_freq,
         checkpoint_dir=args.out,
+        checkpoint=args.resume,
         val_loader=val_loader,
+        keep_last=args.keep_last,
+        keep_best=args.keep_best,
         say=tqdm.write,
     )
     num_parameters = sum(p.numel() for p in model.parameters())
@@ -71,7 +75,8 @@ def _pretrain(args: argparse.Namespace) -> None:
         f"{args.batch_size} x {args.context_len} tokens, {args.epochs} epochs"
     )
     _drive(run)
-    _report(run, args)
+    if run.finished:
+        _report(run, args)
 
 
 def _check_device(device: str) -> None:
@@ -86,12 +91,13 @@ def _check_device(device: str) -> None:
 def _drive(run: TrainingRun) -> None:
     """The training loop behind a progress bar; evaluations are printed above it."""
     total = run.num_epochs * len(run.train_loader)
-    with tqdm(total=total, unit="step", file=sys.stderr) as bar:
+    with stop_on_signals(run), tqdm(total=total, unit="step", file=sys.stderr) as bar:
         for record in run.steps():
-            if record.evaluation or record.epoch_end:
+            if record.evaluation:
                 tqdm.write("\n".join(trace(record)), file=sys.stdout)
-            bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
-            bar.update()
+            if isinstance(record, StepRecord):
+                bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
+            bar.update(record.global_step + 1 - bar.n)
 
 
 def _report(run: TrainingRun, args: argparse.Namespace) -> None:
@@ -180,6 +186,20 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     output = parser.add_argument_group("output")
     output.add_argument("--out", default="runs/pretrain", help="checkpoint folder")
     output.add_argument("--save-freq", type=int, default=200, help="steps")
+    output.add_argument(
+        "--resume",
+        type=lambda value: value if value == "latest" else int(value),
+        nargs="?",
+        const="latest",
+        metavar="N",
+        help="continue from checkpoint N in --out; from the newest without a number",
+    )
+    output.add_argument(
+        "--keep-last", type=int, help="checkpoints to keep; without it all are kept"
+    )
+    output.add_argument(
+        "--keep-best", action="store_true", help="keep the best checkpoint, too"
+    )
     output.add_argument("--sample-tokens", type=int, default=100)
     output.add_argument("--top-k", type=int, default=20)
     output.add_argument("--temperature", type=float, default=0.8)

@@ -1,4 +1,4 @@
-"""The record of a training step, and the lines it prints."""
+"""The records of a training run, and the lines they print."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ from typing import NamedTuple
 from llm_helpers.evaluation import Evaluation
 
 RULE = "=" * 69
-
-
-class EpochEnd(NamedTuple):
-    """What happens once more after an epoch's last step."""
-
-    evaluation: Evaluation
-    checkpoint: int
 
 
 class StepRecord(NamedTuple):
@@ -26,21 +19,28 @@ class StepRecord(NamedTuple):
     loss: float  # of this batch before the step, nats per token
     evaluation: Evaluation | None  # where global_step % eval_freq == 0
     checkpoint: int | None  # number written where global_step % save_freq == 0
-    epoch_end: EpochEnd | None  # after the epoch's last batch
 
 
-def trace(record: StepRecord, print_freq: int = 1) -> list[str]:
-    """The lines that a step prints."""
-    epoch, step, lines = record.epoch, record.global_step, []
-    if step % print_freq == 0:
-        place = f"Epoch {epoch + 1} (Batch {record.batch:06d})"
+class EpochRecord(NamedTuple):
+    """What happened once more after an epoch's last step."""
+
+    epoch: int  # from 0
+    global_step: int  # of the last step
+    tokens_seen: int
+    evaluation: Evaluation
+    checkpoint: int  # number written
+
+
+def trace(record: StepRecord | EpochRecord, print_freq: int = 1) -> list[str]:
+    """The lines that a record prints."""
+    epoch, step, lines = record.epoch + 1, record.global_step, []
+    if isinstance(record, StepRecord) and step % print_freq == 0:
+        place = f"Epoch {epoch} (Batch {record.batch:06d})"
         lines.append(f"{place}: Train loss {record.loss:.3f}")
     if record.evaluation:
-        lines += evaluation_trace(epoch, step, record.evaluation)
-    if record.epoch_end:
-        lines += evaluation_trace(epoch, step, record.epoch_end.evaluation)
-        number = record.epoch_end.checkpoint
-        lines.append(f"Epoch {epoch + 1} finished, checkpoint: {number:06d}")
+        lines += evaluation_trace(record.epoch, step, record.evaluation)
+    if isinstance(record, EpochRecord):
+        lines.append(f"Epoch {epoch} finished, checkpoint: {record.checkpoint:06d}")
     return lines
 
 
@@ -48,8 +48,7 @@ def evaluation_trace(epoch: int, global_step: int, evaluation: Evaluation) -> li
     """The lines that an evaluation prints."""
     lines = [f"Generated Sample Text: {evaluation.sample}", RULE]
     if evaluation.val_loss is not None:
+        place = f"Epoch {epoch + 1} (Step {global_step:06d})"
         losses = f"{evaluation.train_loss:.3f}, Val loss {evaluation.val_loss:.3f}"
-        lines.insert(
-            0, f"Epoch {epoch + 1} (Step {global_step:06d}): Train loss {losses}"
-        )
+        lines.insert(0, f"{place}: Train loss {losses}")
     return lines

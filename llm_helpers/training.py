@@ -1,7 +1,7 @@
 """The one training loop.
 
 `TrainingRun.steps()` is a generator: it makes one optimizer step, evaluates and saves
-where that is due, and yields a `StepRecord`. Whoever drives it decides what to show:
+where that is due, and yields a record. Whoever drives it decides what to show:
 `pretrain_model` prints, the command line draws a progress bar.
 """
 
@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from llm_helpers.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-    set_aside_checkpoints,
+from llm_helpers.checkpoint import save_checkpoint
+from llm_helpers.checkpoint_folder import (
+    INTERRUPTED,
+    prune_checkpoints,
+    remove_interrupted,
 )
 from llm_helpers.data import Vocabulary
 from llm_helpers.evaluation import Evaluation, evaluate
 from llm_helpers.loss import calc_loss_batch
-from llm_helpers.trace import EpochEnd, StepRecord, evaluation_trace, trace
+from llm_helpers.resume import announce_disk_use, load_position, make_way
+from llm_helpers.run_state import (
+    Position,
+    describe_run,
+    rng_state,
+    set_epoch_start,
+    set_rng_state,
+)
+from llm_helpers.trace import EpochRecord, StepRecord
 
 
 class LossHistory(NamedTuple):
@@ -57,11 +65,23 @@ class TrainingRun:
     checkpoint_dir: str | Path
     checkpoint: int | str | None = None
     val_loader: object | None = None
+    keep_last: int | None = None
+    keep_best: bool = False
     say: Callable[[str], None] = print  # for notices about the run's folder
-    history: LossHistory = field(default_factory=lambda: LossHistory([], [], []))
+
+    # What the run makes of it; saved in its checkpoints.
+    history: LossHistory = field(init=False)
+    position: Position = field(init=False, default_factory=Position)
+    best: tuple[int, float] | None = field(init=False, default=None)
+    stop_requested: bool = field(init=False, default=False)
+    saved_rng: dict | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self):
-        for name in ("num_epochs", "eval_freq", "eval_iter", "save_freq"):
+        self.history = LossHistory([], [], [])
+        names = ["num_epochs", "eval_freq", "eval_iter", "save_freq"]
+        if self.keep_last is not None:
+            names.append("keep_last")
+        for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}={value!r} must be a whole number, at least 1")
@@ -81,58 +101,114 @@ class TrainingRun:
             )
         _check_parameters(self.model, self.optimizer)
 
-    def steps(self) -> Iterator[StepRecord]:
-        """Train; yield a record after every optimizer step.
+    def steps(self) -> Iterator[StepRecord | EpochRecord]:
+        """Train; yield a record after every optimizer step and every epoch.
+
+        Setting `stop_requested` ends the run after the current step with a checkpoint
+        from which "latest" continues it exactly.
 
         Raises:
             FloatingPointError: a loss is not finite; the weights are those before it.
+            FileNotFoundError, CheckpointError: the checkpoint asked for does not serve.
             OSError: a checkpoint could not be written.
         """
+        self.device = torch.device(self.device)
         self.model.to(self.device)
-        self._prepare_folder()
-        global_step, tokens_seen = 0, 0
-        for epoch in range(self.num_epochs):
-            self.model.train()
-            last_batch = len(self.train_loader) - 1
-            for batch, (inputs, targets) in enumerate(self.train_loader):
-                loss = self._optimize(inputs, targets, global_step)
-                tokens_seen += inputs.numel()
-                record = StepRecord(
-                    epoch,
-                    batch,
-                    global_step,
-                    tokens_seen,
-                    loss,
-                    evaluation=self._evaluate_if_due(global_step, tokens_seen),
-                    checkpoint=self._save_if_due(global_step),
-                    epoch_end=self._end_epoch() if batch == last_batch else None,
-                )
-                global_step += 1
-                yield record
+        self.description = describe_run(self.model, self.optimizer, self.train_loader)
+        loaded = load_position(self)
+        if self.finished:
+            self.say(f"This run has finished its {self.num_epochs} epochs.")
+            return
+        make_way(self, loaded)
+        announce_disk_use(self)
+        yield from self._train_epoch()  # a stop asked for while loading comes later
+        while not (self.finished or self.stop_requested):
+            yield from self._train_epoch()
+        if not self.finished:
+            self._save(INTERRUPTED)
+            self.say(
+                f"Interrupted after {self.position.global_step} steps and saved; "
+                'go on with checkpoint="latest".'
+            )
 
-    def _optimize(self, inputs, targets, global_step: int) -> float:
+    @property
+    def finished(self) -> bool:
+        return self.position.epoch >= self.num_epochs
+
+    def _train_epoch(self) -> Iterator[StepRecord | EpochRecord]:
+        self.model.train()
+        position, num_batches = self.position, len(self.train_loader)
+        batches = self._remaining_batches()
+        while position.batch < num_batches:
+            inputs, targets = next(batches)
+            if position.batch == num_batches - 1:
+                next(batches, None)  # a sampler may draw once more where it ends
+            loss = self._optimize(inputs, targets)
+            position.batch += 1
+            position.global_step += 1
+            position.tokens_seen += inputs.numel()
+            yield self._after_step(loss)
+            if self.stop_requested:
+                return
+        yield self._after_epoch()
+
+    def _remaining_batches(self) -> Iterator:
+        """The epoch's batches from the position on; see `run_state` for how."""
+        saved, self.saved_rng = self.saved_rng, None
+        if saved is not None:
+            set_epoch_start(saved["epoch"], self.train_loader, self.device)
+        self._epoch_rng = rng_state(self.train_loader, self.device)
+        batches = iter(self.train_loader)
+        for _ in range(self.position.batch):
+            next(batches)
+        if saved is not None and self.position.batch:
+            set_rng_state(saved["now"], self.train_loader, self.device)
+        return batches
+
+    def _after_step(self, loss: float) -> StepRecord:
+        position = self.position
+        step = position.global_step - 1
+        evaluation = None if step % self.eval_freq else self._evaluate()
+        if evaluation is not None and self.val_loader is not None:
+            self.history.train_losses.append(evaluation.train_loss)
+            self.history.val_losses.append(evaluation.val_loss)
+            self.history.track_tokens_seen.append(position.tokens_seen)
+        return StepRecord(
+            position.epoch,
+            position.batch - 1,
+            step,
+            position.tokens_seen,
+            loss,
+            evaluation,
+            None if step % self.save_freq else self._save_numbered(evaluation),
+        )
+
+    def _after_epoch(self) -> EpochRecord:
+        position, evaluation = self.position, self._evaluate()
+        position.epoch += 1
+        position.batch = 0
+        return EpochRecord(
+            position.epoch - 1,
+            position.global_step - 1,
+            position.tokens_seen,
+            evaluation,
+            self._save_numbered(evaluation),
+        )
+
+    def _optimize(self, inputs, targets) -> float:
         self.optimizer.zero_grad()
         loss = calc_loss_batch(inputs, targets, self.model, self.device)
         loss_value = loss.item()
         if not math.isfinite(loss_value):
+            learning_rate = self.optimizer.param_groups[0]["lr"]
             raise FloatingPointError(
-                f"the training loss is {loss_value} at step {global_step}; lower the "
-                f"learning rate (now {self.optimizer.param_groups[0]['lr']}) and go on "
-                f"from a checkpoint in {self.checkpoint_dir}"
+                f"the training loss is {loss_value} at step "
+                f"{self.position.global_step}; lower the learning rate (now "
+                f"{learning_rate}) and go on from a checkpoint in {self.checkpoint_dir}"
             )
         loss.backward()
         self.optimizer.step()
         return loss_value
-
-    def _evaluate_if_due(self, global_step: int, tokens_seen: int) -> Evaluation | None:
-        if global_step % self.eval_freq:
-            return None
-        evaluation = self._evaluate()
-        if self.val_loader is not None:
-            self.history.train_losses.append(evaluation.train_loss)
-            self.history.val_losses.append(evaluation.val_loss)
-            self.history.track_tokens_seen.append(tokens_seen)
-        return evaluation
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
@@ -145,151 +221,33 @@ class TrainingRun:
             self.start_context,
         )
 
-    def _save_if_due(self, global_step: int) -> int | None:
-        return None if global_step % self.save_freq else self._save()
-
-    def _save(self) -> int:
+    def _save_numbered(self, evaluation: Evaluation | None) -> int:
+        """Write the next checkpoint; only then delete what is not to be kept."""
         self.checkpoint = next_number(self.checkpoint)
-        save_checkpoint(
-            self.checkpoint_dir, self.checkpoint, self.model, self.optimizer
-        )
+        loss = None if evaluation is None else evaluation.val_loss
+        if loss is not None and (self.best is None or loss < self.best[1]):
+            self.best = (self.checkpoint, loss)
+        self._save(self.checkpoint)
+        remove_interrupted(self.checkpoint_dir)
+        if self.keep_last is not None:
+            keep = set(range(self.checkpoint - self.keep_last + 1, self.checkpoint + 1))
+            if self.keep_best and self.best is not None:
+                keep.add(self.best[0])
+            prune_checkpoints(self.checkpoint_dir, keep)
         return self.checkpoint
 
-    def _end_epoch(self) -> EpochEnd:
-        return EpochEnd(self._evaluate(), self._save())
-
-    def _prepare_folder(self) -> None:
-        """Load the checkpoint asked for; keep what newer ones would replace."""
-        if self.checkpoint == "latest":
-            self.checkpoint = max(list_checkpoints(self.checkpoint_dir), default=None)
-            if self.checkpoint is None:
-                self.say(f"No checkpoint in {self.checkpoint_dir}: starting afresh.")
-        if self.checkpoint is not None:
-            load_checkpoint(
-                self.checkpoint_dir, self.checkpoint, self.model, self.optimizer
-            )
-            self.say(
-                f"Checkpoint {self.checkpoint:06d} holds weights and optimizer; its "
-                "position in the data is unknown. "
-                f"Training {self.num_epochs} epochs from there."
-            )
-        after = -1 if self.checkpoint is None else self.checkpoint
-        aside = set_aside_checkpoints(self.checkpoint_dir, after)
-        if aside is not None:
-            self.say(f"Checkpoints of an earlier run were moved to {aside}.")
-
-
-def pretrain_model(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train_loader,
-    num_epochs: int,
-    device: torch.device | str,
-    eval_freq: int,
-    eval_iter: int,
-    tokenizer: Vocabulary,
-    start_context: str,
-    save_freq: int,
-    checkpoint_dir: str | Path,
-    checkpoint: int | str | None = None,
-    val_loader=None,
-    *,
-    print_freq: int = 1,
-) -> LossHistory:
-    """Train a model on next-token prediction and print what happens.
-
-    Evaluating, sampling and saving leave the trained weights bit-identical.
-
-    Args:
-        model: maps token ids (B, T) to logits (B, T, V).
-        optimizer: over the model's parameters; the course uses AdamW with a learning
-            rate of 6e-4 and a weight decay of 0.1 (Loshchilov & Hutter 2019).
-        train_loader: yields (input ids, target ids), int64, each (B, T).
-        num_epochs: passes over `train_loader`.
-        device: where to train; the model is moved there.
-        eval_freq: steps between evaluations; the first is after step 0.
-        eval_iter: batches that each loss of an evaluation is the mean of.
-        tokenizer: for the samples.
-        start_context: the prompt of the samples.
-        save_freq: steps between checkpoints; the first is after step 0.
-        checkpoint_dir: where the checkpoints go, numbered from 0; created if needed.
-        checkpoint: a number, or "latest", to start from its weights and optimizer.
-        val_loader: as `train_loader`, of texts that are not trained on; without one no
-            losses are evaluated.
-        print_freq: steps between the lines with a batch's own loss.
-
-    Returns:
-        Three lists with an entry for each periodic evaluation: training losses,
-        validation losses (nats per token) and tokens seen.
-
-    Raises:
-        ValueError: an argument that cannot work.
-        FloatingPointError: a training loss is not finite.
-        FileNotFoundError, CheckpointError: the checkpoint is not there or does not fit.
-        OSError: a checkpoint could not be written.
-    """
-    if print_freq < 1:
-        raise ValueError(f"print_freq={print_freq} must be at least 1")
-    run = TrainingRun(
-        model=model,
-        optimizer=optimizer,
-        train_loader=train_loader,
-        num_epochs=num_epochs,
-        device=device,
-        eval_freq=eval_freq,
-        eval_iter=eval_iter,
-        tokenizer=tokenizer,
-        start_context=start_context,
-        save_freq=save_freq,
-        checkpoint_dir=checkpoint_dir,
-        checkpoint=checkpoint,
-        val_loader=val_loader,
-    )
-    for record in run.steps():
-        for line in trace(record, print_freq):
-            print(line)
-    return run.history
-
-
-def val_and_save(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train_loader,
-    val_loader,
-    epoch: int,
-    global_step: int,
-    eval_freq: int,
-    eval_iter: int,
-    start_context: str,
-    tokenizer: Vocabulary,
-    save_freq: int,
-    checkpoint_dir: str | Path,
-    checkpoint: int | None,
-    device: torch.device | str,
-) -> tuple[int | None, float | None, float | None]:
-    """For a loop of one's own: evaluate, print and save where `global_step` says so.
-
-    Args:
-        checkpoint: number of the newest checkpoint; None before the first.
-
-        The others are `pretrain_model`'s.
-
-    Returns:
-        (number of the newest checkpoint, training loss, validation loss); the losses
-        are None where no evaluation was due or there is no validation loader.
-    """
-    train_loss = val_loss = None
-    if global_step % eval_freq == 0:
-        evaluation = evaluate(
-            model, train_loader, val_loader, device, eval_iter, tokenizer, start_context
-        )
-        train_loss, val_loss, _ = evaluation
-        for line in evaluation_trace(epoch, global_step, evaluation):
-            print(line)
-    if global_step % save_freq == 0:
-        checkpoint = next_number(checkpoint)
-        save_checkpoint(checkpoint_dir, checkpoint, model, optimizer)
-    return checkpoint, train_loss, val_loss
+    def _save(self, number: int | str) -> None:
+        now = rng_state(self.train_loader, self.device)
+        state = {
+            "checkpoint": self.checkpoint,
+            "position": asdict(self.position),
+            "history": self.history._asdict(),
+            "best": self.best,
+            "rng_epoch": self._epoch_rng if self.position.batch else now,
+            "rng": now,
+            "run": self.description,
+        }
+        save_checkpoint(self.checkpoint_dir, number, self.model, self.optimizer, state)
 
 
 def next_number(checkpoint: int | None) -> int:

@@ -1,6 +1,8 @@
 """Checkpoints: written whole or not at all, read only where they belong."""
 
 import contextlib
+import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -14,6 +16,7 @@ import torch
 from tiny import (
     CONTEXT_LEN,
     adamw,
+    as_the_series_wrote,
     copy_of,
     pretrain,
     run_settings,
@@ -30,6 +33,7 @@ from llm_helpers import (
     list_checkpoints,
     load_checkpoint,
     pretrain_model,
+    read_state,
     save_checkpoint,
 )
 
@@ -63,6 +67,13 @@ def saved(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def series(saved):
+    """The same without a manifest, as the series wrote it."""
+    as_the_series_wrote(saved)
+    return saved
+
+
 # Files
 
 
@@ -70,8 +81,33 @@ def test_the_path_of_a_checkpoint_has_six_digits(tmp_path):
     assert checkpoint_path(tmp_path, "model", 7) == tmp_path / "model_000007.pth"
 
 
-def test_a_checkpoint_is_two_files_and_nothing_else(saved):
-    assert names_in(saved) == ["model_000000.pth", "optimizer_000000.pth"]
+def test_a_checkpoint_is_model_optimizer_and_manifest(saved):
+    assert names_in(saved) == [
+        *("manifest_000000.json", "model_000000.pth", "optimizer_000000.pth"),
+    ]
+
+
+def test_what_else_a_run_needs_is_a_file_of_its_own(saved):
+    save_checkpoint(saved, 1, *stepped(), state={"batch": 3})
+    assert torch.load(saved / "state_000001.pth", weights_only=True) == {"batch": 3}
+
+
+def test_a_checkpoints_state_can_be_read_alone(saved):
+    save_checkpoint(saved, 1, *stepped(), state={"batch": 3})
+    assert [read_state(saved, number) for number in (0, 1)] == [None, {"batch": 3}]
+
+
+def test_a_manifest_tells_size_and_hash_of_every_file(saved):
+    manifest = json.loads((saved / "manifest_000000.json").read_text("utf-8"))
+    files = [saved / name for name in ("model_000000.pth", "optimizer_000000.pth")]
+    expected = {
+        path.name: {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in files
+    }
+    assert manifest["files"] == expected
 
 
 @pytest.mark.parametrize("kind", ["model", "optimizer"])
@@ -94,10 +130,20 @@ def test_checkpoints_are_listed_in_ascending_order(tmp_path):
     assert list_checkpoints(tmp_path) == [2, 10, 1_000_000]
 
 
+def test_a_pair_that_the_series_wrote_is_listed(series):
+    assert list_checkpoints(series) == [0]
+
+
 @pytest.mark.parametrize("kind", ["model", "optimizer"])
-def test_half_a_checkpoint_is_not_listed(saved, kind):
-    checkpoint_path(saved, kind, 0).unlink()
-    assert list_checkpoints(saved) == []
+def test_half_a_pair_is_not_listed(series, kind):
+    checkpoint_path(series, kind, 0).unlink()
+    assert list_checkpoints(series) == []
+
+
+def test_a_checkpoint_with_a_state_but_no_manifest_is_not_listed(tmp_path):
+    save_checkpoint(tmp_path, 0, *stepped(), state={})
+    checkpoint_path(tmp_path, "manifest", 0).unlink()
+    assert list_checkpoints(tmp_path) == []
 
 
 def test_other_files_are_not_listed(saved):
@@ -116,6 +162,20 @@ def test_saving_a_number_again_replaces_it(saved):
     save_checkpoint(saved, 0, model, optimizer)
     state = torch.load(checkpoint_path(saved, "model", 0), weights_only=True)
     assert same(dict(state), dict(model.state_dict()))
+
+
+def test_replacing_a_checkpoint_without_a_state_removes_its_state(tmp_path):
+    save_checkpoint(tmp_path, 0, *stepped(), state={"batch": 3})
+    save_checkpoint(tmp_path, 0, *stepped())
+    assert names_in(tmp_path) == [
+        *("manifest_000000.json", "model_000000.pth", "optimizer_000000.pth"),
+    ]
+
+
+def test_temporary_files_of_a_killed_save_go_with_the_next(saved):
+    (saved / "model_000001.tmp").touch()
+    save_checkpoint(saved, 2, *stepped())
+    assert list(saved.glob("*.tmp")) == []
 
 
 # Loading
@@ -149,11 +209,14 @@ def test_a_loaded_model_and_optimizer_take_the_very_same_next_step(saved):
     assert same(state_of(*pairs[0]), state_of(*pairs[1]))
 
 
-def test_a_model_can_be_loaded_without_its_optimizers_file(saved):
-    checkpoint_path(saved, "optimizer", 0).unlink()
-    model = tiny_model(seed=9)
-    load_checkpoint(saved, 0, model)
-    assert same(dict(model.state_dict()), dict(stepped()[0].state_dict()))
+def test_loading_returns_the_state(tmp_path):
+    save_checkpoint(tmp_path, 0, *stepped(), state={"batch": 3})
+    assert load_checkpoint(tmp_path, 0, tiny_model()) == {"batch": 3}
+
+
+def test_a_state_that_the_manifest_does_not_name_is_not_read(saved):
+    torch.save({"batch": 3}, saved / "state_000000.pth")
+    assert load_checkpoint(saved, 0, tiny_model()) is None
 
 
 def test_loading_leaves_the_global_rng_alone(saved):
@@ -170,13 +233,13 @@ def test_saving_leaves_model_and_optimizer_alone(tmp_path):
     assert same(state_of(model, optimizer), before)
 
 
-def test_a_checkpoint_of_the_series_with_mask_buffers_loads(saved):
-    path = checkpoint_path(saved, "model", 0)
+def test_a_checkpoint_of_the_series_with_mask_buffers_loads(series):
+    path = checkpoint_path(series, "model", 0)
     state = torch.load(path, weights_only=True)
     state["trf_blocks.0.att.mask"] = torch.ones(CONTEXT_LEN, CONTEXT_LEN).triu(1)
     torch.save(state, path)
     model = tiny_model(seed=9)
-    load_checkpoint(saved, 0, model)
+    load_checkpoint(series, 0, model)
     assert same(dict(model.state_dict()), dict(stepped()[0].state_dict()))
 
 
@@ -193,6 +256,7 @@ def refused(folder, model, optimizer=None, match=None):
 
 
 def edit(folder, kind, change):
+    """Change what a file of the series' holds; no manifest protects it."""
     path = checkpoint_path(folder, kind, 0)
     state = torch.load(path, weights_only=True)
     change(state)
@@ -234,9 +298,9 @@ def test_a_checkpoint_with_qkv_bias_is_refused_by_a_model_without(tmp_path):
     )
 
 
-def test_a_model_file_whose_entry_is_no_tensor_is_refused(saved):
-    edit(saved, "model", lambda state: state.update({"out_head.weight": 3}))
-    assert refused(saved, tiny_model(), match=r"'out_head\.weight' has the shape \(\)")
+def test_a_model_file_whose_entry_is_no_tensor_is_refused(series):
+    edit(series, "model", lambda state: state.update({"out_head.weight": 3}))
+    assert refused(series, tiny_model(), match=r"'out_head\.weight' has the shape \(\)")
 
 
 @pytest.mark.parametrize(
@@ -259,57 +323,63 @@ def test_an_optimizer_over_fewer_parameters_is_refused(saved):
     assert refused(saved, model, optimizer, match="another model: its optimizer holds")
 
 
-def test_an_optimizer_over_parameters_of_other_shapes_is_refused(saved, tmp_path):
+def test_an_optimizer_over_parameters_of_other_shapes_is_refused(series, tmp_path):
     other = stepped(tiny_model(embedding_dim=32))[1]
-    torch.save(other.state_dict(), checkpoint_path(saved, "optimizer", 0))
-    assert refused(saved, tiny_model(), match="another model: its optimizer holds")
+    torch.save(other.state_dict(), checkpoint_path(series, "optimizer", 0))
+    assert refused(series, tiny_model(), match="another model: its optimizer holds")
 
 
-def test_an_optimizer_file_with_state_of_unknown_parameters_is_refused(saved):
-    edit(saved, "optimizer", lambda s: s["state"].update({99: dict(s["state"][0])}))
-    assert refused(saved, tiny_model(), match="another model: its optimizer holds")
+def test_an_optimizer_file_with_state_of_unknown_parameters_is_refused(series):
+    edit(series, "optimizer", lambda s: s["state"].update({99: dict(s["state"][0])}))
+    assert refused(series, tiny_model(), match="another model: its optimizer holds")
 
 
 @pytest.mark.parametrize(
     "state", [{}, {"param_groups": []}, {"state": {}, "param_groups": [3]}]
 )
-def test_an_optimizer_file_without_optimizer_state_is_refused(saved, state):
-    torch.save(state, checkpoint_path(saved, "optimizer", 0))
-    assert refused(saved, tiny_model(), match="holds no optimizer state; continue from")
+def test_an_optimizer_file_without_optimizer_state_is_refused(series, state):
+    torch.save(state, checkpoint_path(series, "optimizer", 0))
+    assert refused(
+        series, tiny_model(), match="holds no optimizer state; continue from"
+    )
 
 
-def test_a_model_file_in_the_optimizers_place_is_refused(saved):
-    shutil.copy(saved / "model_000000.pth", saved / "optimizer_000000.pth")
-    assert refused(saved, tiny_model(), match="holds no optimizer state; continue from")
+def test_a_model_file_in_the_optimizers_place_is_refused(series):
+    shutil.copy(series / "model_000000.pth", series / "optimizer_000000.pth")
+    assert refused(
+        series, tiny_model(), match="holds no optimizer state; continue from"
+    )
 
 
 @pytest.mark.parametrize("content", [[1, 2], 3, "text", None])
-def test_a_file_that_holds_no_state_dict_is_refused(saved, content):
-    torch.save(content, checkpoint_path(saved, "model", 0))
+def test_a_file_that_holds_no_state_dict_is_refused(series, content):
+    torch.save(content, checkpoint_path(series, "model", 0))
     kind = type(content).__name__
-    assert refused(saved, tiny_model(), match=f"holds a {kind} instead of a state dict")
+    assert refused(
+        series, tiny_model(), match=f"holds a {kind} instead of a state dict"
+    )
 
 
-# Damaged files
+# Damaged files, where no manifest tells their hash; `tests/faults` has the others
 
 
 @pytest.mark.parametrize("kind", ["model", "optimizer"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_refused(saved, kind, share):
-    path = checkpoint_path(saved, kind, 0)
+def test_a_truncated_file_is_refused(series, kind, share):
+    path = checkpoint_path(series, kind, 0)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     assert refused(
-        saved,
+        series,
         tiny_model(),
         match=rf"{path.name} is damaged; continue from another checkpoint",
     )
 
 
-def test_a_file_that_lacks_its_last_byte_is_refused(saved):
-    path = checkpoint_path(saved, "model", 0)
+def test_a_file_that_lacks_its_last_byte_is_refused(series):
+    path = checkpoint_path(series, "model", 0)
     path.write_bytes(path.read_bytes()[:-1])
-    assert refused(saved, tiny_model(), match="is damaged; continue from another")
+    assert refused(series, tiny_model(), match="is damaged; continue from another")
 
 
 @pytest.mark.parametrize(
@@ -323,9 +393,9 @@ def test_a_file_that_lacks_its_last_byte_is_refused(saved):
         *(b".", b"J", b"qr", b"s", b"\x80\x02}q\x00(X\x10"),
     ],
 )
-def test_a_file_of_garbage_is_refused(saved, content):
-    checkpoint_path(saved, "model", 0).write_bytes(content)
-    assert refused(saved, tiny_model(), match="is damaged; continue from another")
+def test_a_file_of_garbage_is_refused(series, content):
+    checkpoint_path(series, "model", 0).write_bytes(content)
+    assert refused(series, tiny_model(), match="is damaged; continue from another")
 
 
 class Malicious:
@@ -338,28 +408,28 @@ class Malicious:
         return os.mkdir, (str(self.target),)
 
 
-def test_a_malicious_checkpoint_is_refused(saved):
-    state = {**stepped()[0].state_dict(), "evil": Malicious(saved / "evil")}
-    torch.save(state, checkpoint_path(saved, "model", 0))
+def test_a_malicious_checkpoint_is_refused(series):
+    state = {**stepped()[0].state_dict(), "evil": Malicious(series / "evil")}
+    torch.save(state, checkpoint_path(series, "model", 0))
     assert refused(
-        saved,
+        series,
         tiny_model(),
         match=r"model_000000\.pth holds more than tensors .* nothing in it was executed"
         "; use only checkpoints that you trust",
     )
 
 
-def test_nothing_in_a_malicious_checkpoint_is_executed(saved):
-    torch.save(Malicious(saved / "evil"), checkpoint_path(saved, "model", 0))
-    refused(saved, tiny_model())
-    assert not (saved / "evil").exists()
+def test_nothing_in_a_malicious_checkpoint_is_executed(series):
+    torch.save(Malicious(series / "evil"), checkpoint_path(series, "model", 0))
+    refused(series, tiny_model())
+    assert not (series / "evil").exists()
 
 
-def test_nothing_in_a_malicious_plain_pickle_is_executed(saved):
-    path = checkpoint_path(saved, "model", 0)
-    path.write_bytes(pickle.dumps(Malicious(saved / "evil"), protocol=2))
-    refused(saved, tiny_model())
-    assert not (saved / "evil").exists()
+def test_nothing_in_a_malicious_plain_pickle_is_executed(series):
+    path = checkpoint_path(series, "model", 0)
+    path.write_bytes(pickle.dumps(Malicious(series / "evil"), protocol=2))
+    refused(series, tiny_model())
+    assert not (series / "evil").exists()
 
 
 def test_the_malicious_checkpoint_of_these_tests_does_harm_elsewhere(saved):
@@ -381,14 +451,14 @@ def test_a_missing_number_in_an_empty_folder_says_none(tmp_path):
         load_checkpoint(tmp_path, 0, tiny_model())
 
 
-def test_a_missing_optimizer_file_changes_nothing(saved):
-    checkpoint_path(saved, "optimizer", 0).unlink()
+def test_a_missing_optimizer_file_changes_nothing(series):
+    checkpoint_path(series, "optimizer", 0).unlink()
     model = tiny_model(seed=9)
     before = copy_of(dict(model.state_dict()))
     with pytest.raises(
         FileNotFoundError, match=r"optimizer_000000\.pth does not exist"
     ):
-        load_checkpoint(saved, 0, model, adamw(model))
+        load_checkpoint(series, 0, model, adamw(model))
     assert same(dict(model.state_dict()), before)
 
 
@@ -479,13 +549,15 @@ def failed_writes(tmp_path_factory):
 
 def test_a_write_that_fails_half_way_is_told_in_one_sentence(failed_writes):
     printed, new, _ = failed_writes
-    assert printed[0].startswith(f"{new / 'optimizer_000001.pth'} could not be written")
+    assert printed[0].startswith(f"checkpoint 1 could not be written to {new} (")
     assert "earlier checkpoints are whole, free some space" in printed[0]
 
 
 def test_a_write_that_fails_half_way_leaves_no_new_file(failed_writes):
     _, new, _ = failed_writes
-    assert names_in(new) == ["model_000000.pth", "optimizer_000000.pth"]
+    assert names_in(new) == [
+        *("manifest_000000.json", "model_000000.pth", "optimizer_000000.pth"),
+    ]
 
 
 def test_after_a_write_that_fails_the_earlier_checkpoint_loads(failed_writes):
@@ -497,8 +569,7 @@ def test_after_a_write_that_fails_the_earlier_checkpoint_loads(failed_writes):
 
 def test_a_replacement_that_fails_half_way_is_told(failed_writes):
     printed, _, replaced = failed_writes
-    path = replaced / "model_000000.pth"
-    assert printed[1].startswith(f"{path} could not be written")
+    assert printed[1].startswith(f"checkpoint 0 could not be written to {replaced} (")
 
 
 def test_a_replacement_that_fails_half_way_keeps_the_earlier_pair(failed_writes):
@@ -513,7 +584,7 @@ def test_a_replacement_that_fails_half_way_keeps_the_earlier_pair(failed_writes)
 
 
 def contents_of(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("*.pth")}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix}
 
 
 def test_a_fresh_run_keeps_all_that_an_earlier_one_wrote(tmp_path):
@@ -528,14 +599,13 @@ def test_a_fresh_run_says_where_it_put_older_checkpoints(tmp_path, capsys):
     capsys.readouterr()
     pretrain(tmp_path)
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == (
-        f"Checkpoints of an earlier run were moved to {tmp_path / 'superseded-1'}."
-    )
+    aside = tmp_path / "superseded-1"
+    assert first == f"Newer checkpoints of an earlier run were moved to {aside}."
 
 
 def test_a_fresh_run_into_an_empty_folder_says_nothing_of_it(tmp_path, capsys):
     pretrain(tmp_path)
-    assert capsys.readouterr().out.startswith("Epoch 1 (Batch 000000)")
+    assert capsys.readouterr().out.startswith("This run writes 3 checkpoints")
 
 
 def test_a_third_run_makes_another_folder(tmp_path):
@@ -567,122 +637,86 @@ def test_other_files_in_a_used_folder_stay(tmp_path):
     assert {"notes.txt", "superseded-of-mine"} <= set(names_in(tmp_path))
 
 
-# Going on from a checkpoint
+# Going on from the series' own checkpoints: two files, the position is unknown
 
 
-def test_going_on_starts_from_the_checkpoints_weights(tmp_path):
+@pytest.fixture
+def series_run(tmp_path, capsys):
+    """Checkpoints 0, 1, 2 as the series wrote them, `mask` buffers too."""
     pretrain(tmp_path)
+    as_the_series_wrote(tmp_path)
+    for path in tmp_path.glob("model_*.pth"):
+        mask = torch.ones(CONTEXT_LEN, CONTEXT_LEN).triu(1)
+        state = torch.load(path, weights_only=True)
+        torch.save({**state, "trf_blocks.0.att.mask": mask}, path)
+    capsys.readouterr()
+    return tmp_path
+
+
+def test_going_on_starts_from_the_checkpoints_weights(series_run):
     batches = list(train_batches())
     expected = tiny_model()
-    load_checkpoint(tmp_path, 1, expected)
-    settings = run_settings(tmp_path, tiny_model(seed=9), train_loader=batches)
+    load_checkpoint(series_run, 1, expected)
+    settings = run_settings(series_run, tiny_model(seed=9), train_loader=batches)
     steps = TrainingRun(**settings | {"checkpoint": 1}).steps()
     loss = next(steps).loss
     steps.close()
     assert loss == calc_loss_batch(*batches[0], expected, "cpu").item()
 
 
-def test_going_on_takes_the_very_next_steps(tmp_path):
+def test_going_on_restores_the_optimizer(tmp_path):
     batches = list(train_batches())
     expected = pretrain(tmp_path / "at once", train_loader=batches, num_epochs=2)
     pretrain(tmp_path / "in two", train_loader=batches)
+    as_the_series_wrote(tmp_path / "in two")
     model = tiny_model(seed=9)
     pretrain(tmp_path / "in two", model, train_loader=batches, checkpoint=2)
     assert same(dict(model.state_dict()), dict(expected.state_dict()))
 
 
-def test_going_on_numbers_from_the_next(tmp_path):
-    pretrain(tmp_path)
-    pretrain(tmp_path, checkpoint=2)
-    assert list_checkpoints(tmp_path) == [0, 1, 2, 3, 4, 5]
+def test_going_on_numbers_from_the_next(series_run):
+    pretrain(series_run, checkpoint=2)
+    assert list_checkpoints(series_run) == [0, 1, 2, 3, 4, 5]
 
 
-def test_going_on_below_newer_checkpoints_moves_only_those(tmp_path):
-    pretrain(tmp_path, num_epochs=2)
-    pretrain(tmp_path, checkpoint=1)
-    assert names_in(tmp_path / "superseded-1") == [
-        *("model_000002.pth", "model_000003.pth", "model_000004.pth"),
-        *("optimizer_000002.pth", "optimizer_000003.pth", "optimizer_000004.pth"),
-    ]
-
-
-def test_going_on_leaves_the_checkpoint_and_those_before_it(tmp_path):
-    pretrain(tmp_path, num_epochs=2)
-    before = [(tmp_path / f"model_00000{i}.pth").read_bytes() for i in (0, 1)]
-    pretrain(tmp_path, checkpoint=1)
-    assert [(tmp_path / f"model_00000{i}.pth").read_bytes() for i in (0, 1)] == before
-
-
-def test_going_on_says_what_the_checkpoint_holds(tmp_path, capsys):
-    pretrain(tmp_path)
-    capsys.readouterr()
-    pretrain(tmp_path, checkpoint=2)
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first == (
-        "Checkpoint 000002 holds weights and optimizer; its position in the data is "
-        "unknown. Training 1 epochs from there."
+def test_going_on_warns_that_the_position_is_unknown(series_run, capsys):
+    pretrain(series_run, checkpoint=2, num_epochs=3)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "Warning: checkpoint 000002 holds weights and optimizer; its position in the "
+        "data is unknown. Training 3 epochs from there."
     )
 
 
-def test_going_on_trains_num_epochs_epochs(tmp_path):
-    pretrain(tmp_path)
-    history = pretrain_model(**run_settings(tmp_path, checkpoint=2, eval_freq=1))
+def test_going_on_trains_num_epochs_epochs(series_run):
+    history = pretrain_model(**run_settings(series_run, checkpoint=2, eval_freq=1))
     assert len(history.val_losses) == 7
 
 
-def test_checkpoint_0_can_be_gone_on_from(tmp_path):
-    pretrain(tmp_path)
-    pretrain(tmp_path, checkpoint=0)
-    assert names_in(tmp_path / "superseded-1")[0] == "model_000001.pth"
+def test_latest_goes_on_from_the_highest_number(series_run, capsys):
+    pretrain(series_run, checkpoint="latest")
+    assert capsys.readouterr().out.startswith("Warning: checkpoint 000002 holds")
 
 
-def test_latest_goes_on_from_the_highest_number(tmp_path, capsys):
-    pretrain(tmp_path)
-    capsys.readouterr()
-    pretrain(tmp_path, checkpoint="latest")
-    assert capsys.readouterr().out.startswith("Checkpoint 000002 holds")
+def test_latest_passes_over_half_a_pair(series_run, capsys):
+    (series_run / "model_000002.pth").unlink()
+    pretrain(series_run, checkpoint="latest")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[1]
+        .startswith("Warning: checkpoint 000001 holds")
+    )
 
 
-def test_latest_passes_over_half_a_checkpoint(tmp_path, capsys):
-    pretrain(tmp_path)
-    (tmp_path / "model_000002.pth").unlink()
-    capsys.readouterr()
-    pretrain(tmp_path, checkpoint="latest")
-    assert capsys.readouterr().out.startswith("Checkpoint 000001 holds")
+def test_latest_says_that_it_passes_over_half_a_pair(series_run, capsys):
+    (series_run / "model_000002.pth").unlink()
+    pretrain(series_run, checkpoint="latest")
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "Warning: checkpoint 000002 is incomplete and ignored."
+    )
 
 
-@pytest.mark.parametrize("folder", ["", "new"])
-def test_latest_in_an_empty_folder_says_that_it_starts_afresh(tmp_path, capsys, folder):
-    pretrain(tmp_path / folder, checkpoint="latest")
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first == f"No checkpoint in {tmp_path / folder}: starting afresh."
-
-
-def test_latest_in_an_empty_folder_numbers_from_0(tmp_path):
-    pretrain(tmp_path, checkpoint="latest")
-    assert list_checkpoints(tmp_path) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("checkpoint", [3, -1])
-def test_going_on_from_a_missing_number_lists_those_there_are(tmp_path, checkpoint):
-    pretrain(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"complete checkpoints: 0, 1, 2$"):
-        pretrain(tmp_path, checkpoint=checkpoint)
-
-
-def test_a_refused_checkpoint_leaves_the_folder_alone(tmp_path):
-    pretrain(tmp_path)
-    before = names_in(tmp_path)
-    with pytest.raises(CheckpointError, match="another model"):
-        pretrain(tmp_path, tiny_model(num_layers=2), checkpoint=0)
-    assert names_in(tmp_path) == before
-
-
-def test_a_refused_checkpoint_leaves_the_weights_alone(tmp_path):
-    pretrain(tmp_path)
-    (tmp_path / "optimizer_000002.pth").write_bytes(b"garbage")
+def test_what_is_saved_from_there_on_resumes_exactly(series_run):
+    straight = pretrain(series_run, checkpoint=2, num_epochs=2)
     model = tiny_model(seed=9)
-    before = copy_of(dict(model.state_dict()))
-    with pytest.raises(CheckpointError, match="damaged"):
-        pretrain(tmp_path, model, checkpoint="latest")
-    assert same(dict(model.state_dict()), before)
+    pretrain(series_run, model, checkpoint=4, num_epochs=2)
+    assert same(dict(model.state_dict()), dict(straight.state_dict()))

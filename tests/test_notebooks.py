@@ -103,11 +103,30 @@ def test_check_yourself_asserts(path):
 
 @by_lesson
 def test_numbers_in_prose_are_printed_or_used_by_a_cell(path):
-    """Every number of three or more digits, years and arXiv numbers aside."""
+    """Every number of three or more digits; links, code, years and names like SHA-256
+    aside."""
     numbers = re.compile(r"\d[\d,]*(?:\.\d+)?")
-    text = re.sub(r"\[[^]]*\]\([^)]*\)|`[^`]*`|\$[^$]*\$", " ", prose(path))
+    aside = r"\[[^]]*\]\([^)]*\)|`[^`]*`|\$[^$]*\$|[A-Z]+-\d+"
+    text = re.sub(aside, " ", prose(path))
     cells = "\n".join(c.source + "\n" + output_text(c) for c in code_cells(path))
     known = {n.replace(",", "").rstrip(".") for n in numbers.findall(cells)}
     quoted = {n.replace(",", "").rstrip(".") for n in numbers.findall(text)}
     long = {n for n in quoted if len(n.replace(".", "")) >= 3}
     assert sorted(n for n in long - known if not re.fullmatch(r"(19|20)\d\d", n)) == []
+
+
+def glossary():
+    """(term, Chinese, lesson number) of every row."""
+    text = (LESSONS[0].parent / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.count("|") == 5]
+    return [
+        (r[0].strip(), r[1].strip(), r[3].strip())
+        for r in rows
+        if r[3].strip()[0] == "0"
+    ]
+
+
+@pytest.mark.parametrize(("term", "chinese", "lesson"), glossary())
+def test_a_key_term_has_its_chinese_where_it_is_introduced(term, chinese, lesson):
+    path = next(p for p in LESSONS if p.stem.startswith(lesson))
+    assert chinese in prose(path)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from tiny import same
 
 from llm_helpers import list_checkpoints
 from llm_helpers.pretrain import main
@@ -75,8 +76,10 @@ def test_a_run_draws_its_loss_curves(real_run):
 
 def test_a_run_writes_nothing_else(real_run):
     assert sorted(path.name for path in real_run.out.iterdir()) == [
-        *("losses.png", "model_000000.pth", "model_000001.pth"),
+        *("losses.png", "manifest_000000.json", "manifest_000001.json"),
+        *("model_000000.pth", "model_000001.pth"),
         *("optimizer_000000.pth", "optimizer_000001.pth"),
+        *("state_000000.pth", "state_000001.pth"),
     ]
 
 
@@ -121,7 +124,7 @@ def test_help_names_every_option():
         *("--layers", "--heads", "--context-len", "--dropout", "--epochs"),
         *("--batch-size", "--lr", "--weight-decay", "--seed", "--device"),
         *("--eval-freq", "--eval-iter", "--out", "--save-freq", "--sample-tokens"),
-        *("--top-k", "--temperature"),
+        *("--top-k", "--temperature", "--resume", "--keep-last", "--keep-best"),
     }
 
 
@@ -205,9 +208,58 @@ def test_a_second_run_keeps_the_first(train, tmp_path):
     assert f"moved to {tmp_path / 'out' / 'superseded-1'}." in train()
 
 
+@pytest.fixture
+def half(train):
+    """A run of 1 epoch was made, to be continued to 2; this runs on."""
+    train()
+    return lambda *changes: train("--epochs", "2", *changes)
+
+
+def weights(folder, number):
+    return dict(torch.load(folder / f"model_{number:06d}.pth", weights_only=True))
+
+
+@pytest.mark.parametrize("resume", [["--resume"], ["--resume", "1"]])
+def test_a_resumed_run_ends_with_the_same_weights(train, half, tmp_path, resume):
+    half(*resume)
+    resumed = weights(tmp_path / "out", 2)
+    train("--epochs", "2")
+    assert same(resumed, weights(tmp_path / "out", 2))
+
+
+def test_resume_says_where_it_continues(half):
+    assert "Continuing from checkpoint 000001: " in half("--resume")
+
+
+def test_resuming_a_finished_run_says_so(half):
+    half()
+    assert "This run has finished its 2 epochs." in half("--resume")
+
+
+def test_resuming_a_finished_run_reports_again(half):
+    half()
+    assert "Validation loss" in half("--resume")
+
+
+def test_resuming_from_a_missing_number_is_told_in_one_sentence(half):
+    with pytest.raises(SystemExit, match=r"^error: .* complete checkpoints: 0, 1$"):
+        half("--resume", "7")
+
+
+def test_keep_last_keeps_that_many_checkpoints(half, tmp_path):
+    half("--keep-last", "1")
+    assert list_checkpoints(tmp_path / "out") == [2]
+
+
+def test_keep_best_keeps_the_best_beside_them(half, tmp_path):
+    half("--keep-last", "1", "--keep-best", "--lr", "0")  # never better than at first
+    assert list_checkpoints(tmp_path / "out") == [0, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        (["--keep-last", "0"], "keep_last=0 must be .*at least 1"),
         (["--heads", "3"], "embedding_dim=8 is not divisible by num_heads=3; try"),
         (["--epochs", "0"], "num_epochs=0 must be .*at least 1"),
         (["--val-fraction", "2"], "val_fraction=2.0 must lie between 0 and 1"),

@@ -5,6 +5,8 @@ import gc
 import io
 import math
 import re
+import shutil
+from collections import namedtuple
 from itertools import pairwise
 
 import pytest
@@ -27,12 +29,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from llm_helpers import (
+    EpochRecord,
+    StepRecord,
     TrainingRun,
     calc_loss_batch,
     calc_loss_loader,
     generate_text,
     list_checkpoints,
     pretrain_model,
+    read_state,
     val_and_save,
 )
 
@@ -84,6 +89,7 @@ def expected_trace():
             "=" * 69,
         ]
 
+    yield r"This run writes 24 checkpoints of \d\.\d MB and keeps them all: \d\.\d MB\."
     step = checkpoint = 0
     for epoch in range(1, 11):
         for batch in range(7):
@@ -130,10 +136,12 @@ def test_checkpoints_are_numbered_0_to_23(series_run):
     assert series_run.checkpoints == list(range(24))
 
 
-def test_a_checkpoint_is_a_model_and_an_optimizer_file(series_run):
+def test_a_checkpoint_is_model_optimizer_state_and_manifest(series_run):
     assert series_run.files == [
+        *(f"manifest_{number:06d}.json" for number in range(24)),
         *(f"model_{number:06d}.pth" for number in range(24)),
         *(f"optimizer_{number:06d}.pth" for number in range(24)),
+        *(f"state_{number:06d}.pth" for number in range(24)),
     ]
 
 
@@ -332,13 +340,13 @@ def test_watching_leaves_the_weights_alone_where_dropout_knows_no_eval_mode(tmp_
 def test_dropout_stays_on_after_an_evaluation(tmp_path):
     model = tiny_model(dropout=0.3)
     run = TrainingRun(**run_settings(tmp_path, model, eval_freq=1))
-    assert [model.training for _ in run.steps()] == [True] * 7
+    assert [model.training for _ in run.steps()] == [True] * (7 + 1)
 
 
 def test_a_model_in_eval_mode_is_trained_in_train_mode(tmp_path):
     model = tiny_model(dropout=0.3).eval()
     run = TrainingRun(**run_settings(tmp_path, model))
-    assert [model.training for _ in run.steps()] == [True] * 7
+    assert [model.training for _ in run.steps()] == [True] * (7 + 1)
 
 
 # Any model, any loader
@@ -397,17 +405,29 @@ def test_a_ragged_last_batch_is_trained_on(tmp_path):
     loader = DataLoader(tiny_dataset(5), batch_size=2)
     run = TrainingRun(**run_settings(tmp_path, train_loader=loader))
     tokens_seen = [record.tokens_seen for record in run.steps()]
-    assert tokens_seen == [16, 32, 40]
+    assert tokens_seen == [16, 32, 40, 40]  # the last is of the epoch's end
 
 
 # Records of the steps
 
 
 @pytest.fixture
-def records(tmp_path):
+def all_records(tmp_path):
     """All records of two epochs of 7 batches; both frequencies are 5."""
     run = TrainingRun(**run_settings(tmp_path, num_epochs=2))
     return list(run.steps())
+
+
+@pytest.fixture
+def records(all_records):
+    """Those of the steps."""
+    return [record for record in all_records if isinstance(record, StepRecord)]
+
+
+@pytest.fixture
+def epoch_records(all_records):
+    """Those of the epochs."""
+    return [record for record in all_records if isinstance(record, EpochRecord)]
 
 
 def test_there_is_a_record_for_every_step(records):
@@ -435,9 +455,26 @@ def test_a_record_names_the_periodic_checkpoint(records):
     assert written == {0: 0, 5: 1, 10: 3}
 
 
-def test_an_epochs_last_record_names_the_epochs_checkpoint(records):
-    ends = {r.global_step: r.epoch_end.checkpoint for r in records if r.epoch_end}
-    assert ends == {6: 2, 13: 4}
+def test_an_epochs_record_follows_that_of_its_last_step(all_records):
+    places = [i for i, r in enumerate(all_records) if isinstance(r, EpochRecord)]
+    assert places == [7, 15]
+
+
+def test_an_epochs_record_names_its_checkpoint(epoch_records):
+    assert {r.global_step: r.checkpoint for r in epoch_records} == {6: 2, 13: 4}
+
+
+def test_an_epochs_record_names_its_epoch_from_0(epoch_records):
+    assert [record.epoch for record in epoch_records] == [0, 1]
+
+
+def test_an_epochs_record_counts_all_tokens_seen(epoch_records):
+    expected = [7 * TOKENS_PER_BATCH, 14 * TOKENS_PER_BATCH]
+    assert [record.tokens_seen for record in epoch_records] == expected
+
+
+def test_an_epochs_record_has_an_evaluation(epoch_records):
+    assert [type(record.evaluation.val_loss) for record in epoch_records] == [float] * 2
 
 
 def test_a_records_loss_is_that_of_its_batch_before_the_step(tmp_path):
@@ -480,7 +517,7 @@ def test_between_steps_gradients_are_enabled(tmp_path):
 def test_the_history_grows_while_the_run_is_driven(tmp_path):
     run = TrainingRun(**run_settings(tmp_path, eval_freq=1))
     lengths = [len(run.history.val_losses) for _ in run.steps()]
-    assert lengths == [1, 2, 3, 4, 5, 6, 7]
+    assert lengths == [1, 2, 3, 4, 5, 6, 7, 7]  # an epoch's end adds none
 
 
 def test_nothing_is_trained_before_the_first_step_is_asked_for(tmp_path):
@@ -490,9 +527,39 @@ def test_nothing_is_trained_before_the_first_step_is_asked_for(tmp_path):
     assert same(dict(model.state_dict()), before)
 
 
-def test_a_run_prints_nothing_by_itself(tmp_path, capsys):
-    list(TrainingRun(**run_settings(tmp_path)).steps())
+def test_a_run_prints_by_what_it_was_given_to_say_things_with(tmp_path, capsys):
+    list(TrainingRun(**run_settings(tmp_path), say=lambda line: None).steps())
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_says_first_what_it_will_write(tmp_path):
+    said = []
+    next(TrainingRun(**run_settings(tmp_path), say=said.append).steps())
+    weights = sum(p.numel() * 4 for p in tiny_model().parameters())
+    assert said == [
+        f"This run writes 3 checkpoints of {3 * weights / 1e6:.1f} MB "
+        f"and keeps them all: {9 * weights / 1e6:.1f} MB."
+    ]
+
+
+def test_a_run_that_prunes_says_how_much_it_keeps(tmp_path):
+    said = []
+    run = TrainingRun(**run_settings(tmp_path), say=said.append, keep_last=2)
+    next(run.steps())
+    assert re.search(
+        r"writes 3 checkpoints .* and keeps 2 of them: 0\.\d MB\.$", said[0]
+    )
+
+
+def test_a_run_warns_where_the_disk_has_less_than_it_will_write(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 0, 1_100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    said = []
+    next(TrainingRun(**run_settings(tmp_path, num_epochs=99), say=said.append).steps())
+    assert said[1] == (
+        "Warning: only 1.1 MB are free there; keep fewer with keep_last, or choose "
+        "another checkpoint_dir."
+    )
 
 
 # A loop of one's own
@@ -525,6 +592,20 @@ def test_val_and_save_numbers_checkpoints_on(tmp_path):
 def test_val_and_save_writes_the_checkpoints(tmp_path):
     in_a_loop_of_ones_own(tmp_path)
     assert list_checkpoints(tmp_path) == [0, 1]
+
+
+def test_val_and_save_saves_weights_and_optimizer_only(tmp_path):
+    in_a_loop_of_ones_own(tmp_path)
+    assert read_state(tmp_path, 0) is None
+
+
+def test_val_and_save_saves_the_state_it_is_given(tmp_path, model):
+    val_and_save(
+        *(model, adamw(model), train_batches(), val_batches(), 0, 0, 5, 1),
+        *("the ", CharTokenizer(), 5, tmp_path, None, "cpu"),
+        state={"batch": 3},
+    )
+    assert read_state(tmp_path, 0) == {"batch": 3}
 
 
 def test_val_and_save_returns_losses_where_they_are_due(tmp_path):
@@ -571,14 +652,17 @@ def test_val_and_save_returns_no_losses_without_a_validation_loader(tmp_path, mo
 # Refused at the door
 
 
-@pytest.mark.parametrize("name", ["num_epochs", "eval_freq", "eval_iter", "save_freq"])
+COUNTS = ["num_epochs", "eval_freq", "eval_iter", "save_freq", "keep_last"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_number_below_1_is_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=f"{name}={value} must be .*at least 1"):
         pretrain(tmp_path, **{name: value})
 
 
-@pytest.mark.parametrize("name", ["num_epochs", "eval_freq", "eval_iter", "save_freq"])
+@pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [2.5, "3"])
 def test_a_number_that_is_not_whole_is_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=f"{name}={value!r} must be a whole number"):

@@ -101,6 +101,12 @@ def pretrain(folder, model=None, **changes):
     return settings["model"]
 
 
+def as_the_series_wrote(folder):
+    """Leave a folder's weights and optimizers, and nothing else of its checkpoints."""
+    for path in [*folder.glob("manifest_*.json"), *folder.glob("state_*.pth")]:
+        path.unlink()
+
+
 def copy_of(state):
     """A deep copy of a state dict, to compare with later."""
     if isinstance(state, torch.Tensor):

@@ -1,0 +1,142 @@
+"""Begin a run: load its checkpoint, set aside what is newer, say what it will write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from llm_helpers.checkpoint import load_checkpoint, num_bytes
+from llm_helpers.checkpoint_folder import (
+    INTERRUPTED,
+    incomplete_checkpoints,
+    newest_checkpoints,
+    set_aside_checkpoints,
+)
+from llm_helpers.compatibility import CheckpointError, DamagedCheckpointError
+from llm_helpers.run_state import Position, check_run
+
+
+def load_position(run) -> int | str | None:
+    """Bring a `TrainingRun` to where its checkpoint left it, or to its start.
+
+    Returns:
+        The checkpoint that was loaded: a number, "interrupted", or None.
+    """
+    if run.checkpoint == "latest":
+        return _load_latest(run)
+    if run.checkpoint is not None:
+        _load(run, run.checkpoint)
+    return run.checkpoint
+
+
+def make_way(run, loaded: int | str | None) -> None:
+    """Set aside what is newer than the loaded checkpoint and would be written over."""
+    aside = set_aside_checkpoints(
+        run.checkpoint_dir, run.checkpoint, keep_interrupted=loaded == INTERRUPTED
+    )
+    if aside is not None:
+        run.say(f"Newer checkpoints of an earlier run were moved to {aside}.")
+
+
+def announce_disk_use(run) -> None:
+    """Say how much the run will write, and warn if the disk has less."""
+    first, last = run.position.global_step, run.num_epochs * len(run.train_loader)
+    periodic = sum(step % run.save_freq == 0 for step in range(first, last))
+    count = periodic + run.num_epochs - run.position.epoch
+    size = _checkpoint_size(run.model, run.optimizer)
+    kept = count if run.keep_last is None else run.keep_last + run.keep_best
+    kept = min(kept, count)
+    keeps = f"keeps {kept} of them" if kept < count else "keeps them all"
+    run.say(
+        f"This run writes {count} checkpoints of {size / 1e6:,.1f} MB and {keeps}: "
+        f"{kept * size / 1e6:,.1f} MB."
+    )
+    folder = Path(run.checkpoint_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < kept * size:
+        run.say(
+            f"Warning: only {free / 1e6:,.1f} MB are free there; "
+            "keep fewer with keep_last, or choose another checkpoint_dir."
+        )
+
+
+def _load_latest(run) -> int | str | None:
+    """Load the newest checkpoint that is whole; returns its number."""
+    for number in incomplete_checkpoints(run.checkpoint_dir):
+        run.say(f"Warning: checkpoint {_name(number)} is incomplete and ignored.")
+    candidates = newest_checkpoints(run.checkpoint_dir)
+    if not candidates:
+        run.say(f"No checkpoint in {run.checkpoint_dir}: starting afresh.")
+        run.checkpoint = None
+        return None
+    for tag in candidates:
+        try:
+            _load(run, tag)
+            return tag
+        except DamagedCheckpointError as error:
+            run.say(f"Warning: checkpoint {_name(tag)} is passed over: {error}.")
+    raise CheckpointError(
+        f"none of the checkpoints in {run.checkpoint_dir} can be read; "
+        "start afresh with checkpoint=None, which moves them aside"
+    )
+
+
+def _load(run, tag: int | str) -> None:
+    warnings: list[str] = []
+
+    def check_state(state: dict) -> None:
+        warnings.extend(check_run(state, run.description))
+
+    learning_rates = _learning_rates(run.optimizer)
+    state = load_checkpoint(
+        run.checkpoint_dir, tag, run.model, run.optimizer, check_state
+    )
+    for warning in warnings:
+        run.say(warning)
+    if state is None:
+        run.checkpoint = tag
+        run.say(
+            f"Warning: checkpoint {_name(tag)} holds weights and optimizer; its "
+            "position in the data is unknown. "
+            f"Training {run.num_epochs} epochs from there."
+        )
+    else:
+        _restore(run, state)
+        run.say(
+            f"Continuing from checkpoint {_name(tag)}: {run.position.global_step} "
+            f"steps done, epoch {run.position.epoch + 1}, batch {run.position.batch}."
+        )
+    if _learning_rates(run.optimizer) != learning_rates:
+        run.say(
+            f"The checkpoint's learning rate {_learning_rates(run.optimizer)[0]} "
+            f"replaces {learning_rates[0]}."
+        )
+
+
+def _restore(run, state: dict) -> None:
+    run.checkpoint = state["checkpoint"]
+    run.position = Position(**state["position"])
+    run.best = None if state["best"] is None else tuple(state["best"])
+    run.saved_rng = {"epoch": state["rng_epoch"], "now": state["rng"]}
+    for name, values in state["history"].items():
+        getattr(run.history, name)[:] = values
+
+
+def _learning_rates(optimizer) -> list[float]:
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def _checkpoint_size(model, optimizer) -> int:
+    """Bytes of weights and optimizer state, which is made in the first step."""
+    weights = num_bytes(model.state_dict())
+    moments = num_bytes(optimizer.state_dict())
+    if not moments:
+        settings = optimizer.defaults
+        parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+        moments = parameters * (2 if "betas" in settings else 0)
+    return weights + moments
+
+
+def _name(tag: int | str) -> str:
+    return tag if isinstance(tag, str) else f"{tag:06d}"

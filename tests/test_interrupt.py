@@ -1,0 +1,432 @@
+"""Ctrl-C, the notebook's stop button and SIGTERM: a run ends well and can go on."""
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from jupyter_client.manager import start_new_kernel
+from played import play
+from tiny import run_settings, same, tiny_model
+
+from llm_helpers import TrainingRun, list_checkpoints
+
+TESTS_DIR = Path(__file__).parent
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+INTERRUPTED_FILES = [
+    *("manifest_interrupted.json", "model_interrupted.pth"),
+    *("optimizer_interrupted.pth", "state_interrupted.pth"),
+]
+
+
+class SendsSignals:
+    """To be called at every step; sends this process signals at the one numbered."""
+
+    def __init__(self, after, signal_number=signal.SIGINT, times=1):
+        self.after, self.signals, self.steps = after, [signal_number] * times, 0
+
+    def __call__(self):
+        self.steps += 1
+        if self.steps == self.after:
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+
+
+def interrupted(folder, after=9, signal_number=signal.SIGINT, **changes):
+    """A run of 21 steps that a signal ends after that many; see `play`."""
+    return play(folder, after_step=SendsSignals(after, signal_number), **changes)
+
+
+def resumed(folder, **changes):
+    return play(folder, checkpoint="latest", seed=9, **changes)
+
+
+def settings_to_go_on(folder):
+    model = tiny_model(dropout=0.2, seed=7)
+    settings = run_settings(folder, model)
+    return settings | dict(checkpoint="latest", num_epochs=3, eval_freq=4, save_freq=6)
+
+
+def interrupted_files(folder):
+    return sorted(path.name for path in folder.glob("*_interrupted.*"))
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """What the run that never stops ends with."""
+    return play(tmp_path_factory.mktemp("straight"))
+
+
+# A signal ends the run
+
+
+@pytest.fixture(params=SIGNALS, ids=lambda number: number.name)
+def outcome(request, tmp_path):
+    """What comes out of a run that a signal ends after 9 steps, in mid-epoch 2."""
+    return interrupted(tmp_path, 9, request.param)
+
+
+def test_an_interrupted_run_returns_the_history_so_far(outcome, straight):
+    assert outcome["history"] == [values[:3] for values in straight["history"]]
+
+
+def test_an_interrupted_run_says_how_to_go_on(outcome):
+    assert outcome["lines"][-1] == (
+        'Interrupted after 9 steps and saved; go on with checkpoint="latest".'
+    )
+
+
+def test_an_interrupted_run_ends_after_the_step_it_is_at(outcome, straight):
+    assert outcome["lines"][:-1] == straight["lines"][: len(outcome["lines"]) - 1]
+
+
+@pytest.mark.usefixtures("outcome")
+def test_an_interrupted_run_leaves_one_more_checkpoint(tmp_path):
+    assert interrupted_files(tmp_path) == INTERRUPTED_FILES
+
+
+@pytest.mark.usefixtures("outcome")
+def test_the_interrupted_checkpoint_is_outside_the_numbering(tmp_path):
+    assert list_checkpoints(tmp_path) == [0, 1, 2]
+
+
+# Going on
+
+
+# in the first epoch, before its end, after it, in the last, before the run's end
+@pytest.mark.parametrize("after", [1, 7, 8, 16, 21])
+def test_going_on_ends_with_the_very_same_weights(tmp_path, straight, after):
+    interrupted(tmp_path, after)
+    assert same(resumed(tmp_path)["weights"], straight["weights"])
+
+
+@pytest.mark.parametrize("after", [1, 7, 8, 16, 21])
+def test_going_on_prints_the_lines_that_were_still_to_come(tmp_path, straight, after):
+    first = interrupted(tmp_path, after)["lines"][:-1]
+    second = resumed(tmp_path)["lines"][2:]
+    assert first + second == straight["lines"]
+
+
+def test_going_on_returns_the_same_lists(tmp_path, straight):
+    interrupted(tmp_path)
+    assert resumed(tmp_path)["history"] == straight["history"]
+
+
+def test_going_on_says_that_it_is_from_the_interrupted_checkpoint(tmp_path):
+    interrupted(tmp_path)
+    assert resumed(tmp_path)["lines"][0] == (
+        "Continuing from checkpoint interrupted: 9 steps done, epoch 2, batch 2."
+    )
+
+
+def test_going_on_does_not_shift_the_numbers(tmp_path):
+    interrupted(tmp_path)
+    resumed(tmp_path)
+    assert list_checkpoints(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_the_next_numbered_checkpoint_removes_the_interrupted_one(tmp_path):
+    interrupted(tmp_path)
+    resumed(tmp_path, until=3)
+    assert interrupted_files(tmp_path) == []
+
+
+def test_until_then_the_interrupted_checkpoint_stays(tmp_path):
+    interrupted(tmp_path)
+    next(TrainingRun(**settings_to_go_on(tmp_path)).steps())
+    assert interrupted_files(tmp_path) == INTERRUPTED_FILES
+
+
+def test_a_run_can_be_interrupted_again_and_again(tmp_path, straight):
+    interrupted(tmp_path, 3)
+    interrupted(tmp_path, 1, checkpoint="latest", seed=7)
+    interrupted(tmp_path, 2, checkpoint="latest", seed=8)
+    assert same(resumed(tmp_path)["weights"], straight["weights"])
+
+
+def test_a_fresh_run_sets_the_interrupted_checkpoint_aside(tmp_path):
+    interrupted(tmp_path)
+    play(tmp_path, until=0)
+    assert interrupted_files(tmp_path / "superseded-1") == INTERRUPTED_FILES
+
+
+def test_going_on_from_a_number_sets_the_interrupted_checkpoint_aside(tmp_path):
+    interrupted(tmp_path)
+    play(tmp_path, checkpoint=2)
+    assert interrupted_files(tmp_path / "superseded-1") == INTERRUPTED_FILES
+
+
+def test_an_interrupted_checkpoint_older_than_the_newest_number_is_not_the_latest(
+    tmp_path,
+):
+    interrupted(tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "kept")
+    resumed(tmp_path)
+    for name in INTERRUPTED_FILES:  # as if the run had been killed before it tidied up
+        shutil.copy(tmp_path / "kept" / name, tmp_path)
+    assert resumed(tmp_path)["lines"][0].startswith("Continuing from checkpoint 000006")
+
+
+def test_a_damaged_interrupted_checkpoint_is_passed_over(tmp_path, straight):
+    interrupted(tmp_path)
+    (tmp_path / "model_interrupted.pth").write_bytes(b"garbage")
+    assert same(resumed(tmp_path)["weights"], straight["weights"])
+
+
+def test_an_incomplete_interrupted_checkpoint_is_ignored_with_a_warning(tmp_path):
+    interrupted(tmp_path)
+    (tmp_path / "manifest_interrupted.json").unlink()
+    assert resumed(tmp_path)["lines"][:2] == [
+        "Warning: checkpoint interrupted is incomplete and ignored.",
+        "Continuing from checkpoint 000002: 7 steps done, epoch 2, batch 0.",
+    ]
+
+
+def test_a_stop_asked_for_while_the_checkpoint_is_loaded_loses_nothing(
+    tmp_path, straight
+):
+    interrupted(tmp_path)
+    run = TrainingRun(**settings_to_go_on(tmp_path))
+    run.stop_requested = True
+    list(run.steps())
+    assert same(resumed(tmp_path)["weights"], straight["weights"])
+
+
+def test_a_stop_in_the_last_evaluation_comes_too_late_to_interrupt(tmp_path):
+    run = TrainingRun(**run_settings(tmp_path))
+    for record in run.steps():
+        run.stop_requested = record.checkpoint == 2  # that of the epoch's end
+    assert interrupted_files(tmp_path) == []
+
+
+# The signal handlers
+
+
+def handlers():
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def test_the_handlers_are_put_back_after_a_run(tmp_path):
+    before = handlers()
+    play(tmp_path)
+    assert handlers() == before
+
+
+def test_the_handlers_are_put_back_after_an_interrupted_run(tmp_path):
+    before = handlers()
+    interrupted(tmp_path)
+    assert handlers() == before
+
+
+def test_the_handlers_are_put_back_after_an_error(tmp_path):
+    before = handlers()
+    with pytest.raises(FileNotFoundError):
+        play(tmp_path, checkpoint=3)
+    assert handlers() == before
+
+
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path, after_step=SendsSignals(9, times=2))
+
+
+def test_after_a_second_ctrl_c_the_newest_number_goes_on_exactly(tmp_path, straight):
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path, after_step=SendsSignals(9, times=2))
+    assert same(resumed(tmp_path)["weights"], straight["weights"])
+
+
+def test_in_a_thread_a_run_works_without_handlers(tmp_path, straight):
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(play(tmp_path)))
+    thread.start()
+    thread.join()
+    assert same(outcomes[0]["weights"], straight["weights"])
+
+
+# A process of its own
+
+
+RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from played import SLOW_LOADERS
+from tiny import run_settings, tiny_model
+from llm_helpers import pretrain_model
+
+torch.set_num_threads(1)
+settings = run_settings(sys.argv[2], tiny_model(dropout=0.2), num_epochs=3,
+                        eval_freq=4, save_freq=6)
+settings["train_loader"] = SLOW_LOADERS[sys.argv[3]]()
+history = pretrain_model(**settings)
+print("returned", len(history.val_losses), "evaluations")
+"""
+
+
+class InterruptedProcess:
+    """A process that is sent a signal in its second epoch."""
+
+    def __init__(self, folder, loader, send):
+        self.folder = folder
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", RUN, TESTS_DIR, folder, loader],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,  # a process group of its own, as at a terminal
+        )
+        self.lines = []
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if "Epoch 2 (Batch 000001)" in line:
+                send(process.pid)
+                break
+        rest, self.errors = process.communicate(timeout=100)
+        self.lines += rest.splitlines()
+        self.exit_code = process.returncode
+
+
+def to_the_process(number):
+    return lambda pid: os.kill(pid, number)
+
+
+def to_its_group(number):
+    """As a terminal does: the loader's workers get it, too."""
+    return lambda pid: os.killpg(pid, number)
+
+
+PROCESSES = {
+    "SIGINT": ("shuffled", to_the_process(signal.SIGINT)),
+    "SIGTERM": ("shuffled", to_the_process(signal.SIGTERM)),
+    "Ctrl-C, 2 workers": ("2 workers", to_its_group(signal.SIGINT)),
+    "Ctrl-C, persistent workers": ("persistent workers", to_its_group(signal.SIGINT)),
+}
+
+
+@pytest.fixture(scope="module", params=PROCESSES)
+def process(request, tmp_path_factory):
+    loader, send = PROCESSES[request.param]
+    interrupted = InterruptedProcess(tmp_path_factory.mktemp("process"), loader, send)
+    interrupted.loader = loader
+    return interrupted
+
+
+def test_a_process_that_gets_a_signal_ends_normally(process):
+    assert (process.exit_code, process.errors) == (0, "")
+
+
+def test_a_process_that_gets_a_signal_goes_on_after_pretrain_model(process):
+    assert re.fullmatch("returned [345] evaluations", process.lines[-1])
+
+
+def test_a_process_that_gets_a_signal_says_how_to_go_on(process):
+    assert process.lines[-2].endswith('saved; go on with checkpoint="latest".')
+
+
+def test_a_process_that_gets_a_signal_goes_on_exactly(process, tmp_path):
+    straight = play(tmp_path, process.loader)
+    folder = shutil.copytree(process.folder, tmp_path / "copy")
+    outcome = play(folder, process.loader, checkpoint="latest", seed=9)
+    assert same(outcome["weights"], straight["weights"])
+
+
+# A notebook's kernel
+
+
+class Kernel:
+    """A real kernel; runs cells and can be stopped as the notebook's button does."""
+
+    def __init__(self):
+        self.manager, self.client = start_new_kernel(kernel_name="python3")
+
+    def run(self, cell, stop_at=None):
+        """What the cell printed; it is interrupted when it has printed `stop_at`."""
+        message_id = self.client.execute(cell)
+        printed, deadline = "", time.monotonic() + 100
+        while time.monotonic() < deadline:
+            try:
+                message = self.client.get_iopub_msg(timeout=1)
+            except queue.Empty:
+                continue
+            if message["parent_header"].get("msg_id") != message_id:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "error":
+                raise RuntimeError("\n".join(content["traceback"]))
+            if content.get("execution_state") == "idle":
+                return printed
+            printed += content.get("text", "")
+            if stop_at is not None and stop_at in printed:
+                self.manager.interrupt_kernel()
+                stop_at = None
+        raise TimeoutError(printed)
+
+    def shut_down(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+SET_UP = f"""
+import sys
+sys.path.insert(0, {str(TESTS_DIR)!r})
+import torch
+from played import SLOW_LOADERS
+from tiny import run_settings, tiny_model
+from llm_helpers import pretrain_model
+
+torch.set_num_threads(1)
+
+def settings(folder, seed=1, **changes):
+    settings = run_settings(folder, tiny_model(dropout=0.2, seed=seed), **changes)
+    settings |= dict(num_epochs=3, eval_freq=4, save_freq=6)
+    return settings | dict(train_loader=SLOW_LOADERS["2 workers"]())
+"""
+
+
+class Notebook:
+    """A run that is stopped in a kernel, and continued by another cell of it."""
+
+    def __init__(self, folder):
+        kernel = Kernel()
+        try:
+            kernel.run(SET_UP)
+            self.first = kernel.run(
+                f"history = pretrain_model(**settings({str(folder)!r}))",
+                stop_at="Epoch 2 (Batch 000001)",
+            )
+            self.entries = kernel.run("print(len(history.val_losses))")
+            kernel.run(
+                f"again = settings({str(folder)!r}, seed=9, checkpoint='latest')\n"
+                "pretrain_model(**again)\n"
+                f"torch.save(again['model'].state_dict(), {str(folder / 'end.pth')!r})"
+            )
+        finally:
+            kernel.shut_down()
+        self.weights = torch.load(folder / "end.pth", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    return Notebook(tmp_path_factory.mktemp("notebook"))
+
+
+def test_the_notebooks_stop_button_ends_a_run_with_a_checkpoint(notebook):
+    assert 'saved; go on with checkpoint="latest".' in notebook.first
+
+
+def test_the_notebooks_stop_button_lets_the_cell_end_normally(notebook):
+    assert notebook.entries in ("3\n", "4\n", "5\n")
+
+
+def test_another_cell_continues_to_the_very_same_weights(notebook, tmp_path):
+    straight = play(tmp_path, "2 workers")
+    assert same(dict(notebook.weights), straight["weights"])
