@@ -78,7 +78,15 @@ LOADERS = {
 }
 
 
-def play(folder, loader="shuffled", until=None, seed=1, after_step=None, **changes):
+def play(
+    folder,
+    loader="shuffled",
+    until=None,
+    seed=1,
+    after_step=None,
+    embedding_dim=16,
+    **changes,
+):
     """Train 3 epochs of 7 batches, with dropout.
 
     Checkpoints 0 to 6 follow steps 0, 6, 6 (the epoch's end), 12, 13 (the end), 18 and
@@ -93,7 +101,7 @@ def play(folder, loader="shuffled", until=None, seed=1, after_step=None, **chang
     Returns:
         What came out: weights, optimizer, history, and the lines it printed.
     """
-    model = tiny_model(dropout=0.2, seed=seed)
+    model = tiny_model(dropout=0.2, seed=seed, embedding_dim=embedding_dim)
     settings = dict(num_epochs=3, eval_freq=4, save_freq=6)
     settings["train_loader"] = LOADERS[loader](seed)
     settings = run_settings(folder, model, **settings | changes)

@@ -321,7 +321,7 @@ def process(request, tmp_path_factory):
 
 
 def test_a_process_that_gets_a_signal_ends_normally(process):
-    assert (process.exit_code, process.errors) == (0, "")
+    assert process.exit_code == 0, process.errors
 
 
 def test_a_process_that_gets_a_signal_goes_on_after_pretrain_model(process):
