@@ -13,7 +13,7 @@ import pytest
 from execute_notebooks import lesson_paths
 
 DIGIT = re.compile(r"\d")
-CELLS_RUN = 8  # code cells: enough to reach a printed number, few enough to be quick
+CELLS_RUN = 4  # code cells: enough to reach a printed number, few enough to be quick
 
 
 def stored_text(cell):
