@@ -233,11 +233,21 @@ def test_the_handlers_are_put_back_after_an_error(tmp_path):
     assert handlers() == before
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Python's own handler, which a background process of a shell starts without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         play(tmp_path, after_step=SendsSignals(9, times=2))
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_after_a_second_ctrl_c_the_newest_number_goes_on_exactly(tmp_path, straight):
     with pytest.raises(KeyboardInterrupt):
         play(tmp_path, after_step=SendsSignals(9, times=2))
