@@ -128,7 +128,7 @@ class TrainingRun:
             self._save(INTERRUPTED)
             self.say(
                 f"Interrupted after {self.position.global_step} steps and saved; "
-                'go on with checkpoint="latest".'
+                'go on with checkpoint="latest" (on the command line: --resume).'
             )
 
     @property

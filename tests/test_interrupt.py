@@ -80,7 +80,8 @@ def test_an_interrupted_run_returns_the_history_so_far(outcome, straight):
 
 def test_an_interrupted_run_says_how_to_go_on(outcome):
     assert outcome["lines"][-1] == (
-        'Interrupted after 9 steps and saved; go on with checkpoint="latest".'
+        'Interrupted after 9 steps and saved; go on with checkpoint="latest" '
+        "(on the command line: --resume)."
     )
 
 
@@ -339,7 +340,9 @@ def test_a_process_that_gets_a_signal_goes_on_after_pretrain_model(process):
 
 
 def test_a_process_that_gets_a_signal_says_how_to_go_on(process):
-    assert process.lines[-2].endswith('saved; go on with checkpoint="latest".')
+    assert process.lines[-2].endswith(
+        'saved; go on with checkpoint="latest" (on the command line: --resume).'
+    )
 
 
 def test_a_process_that_gets_a_signal_goes_on_exactly(process, tmp_path):
@@ -430,7 +433,10 @@ def notebook(tmp_path_factory):
 
 
 def test_the_notebooks_stop_button_ends_a_run_with_a_checkpoint(notebook):
-    assert 'saved; go on with checkpoint="latest".' in notebook.first
+    assert (
+        'saved; go on with checkpoint="latest" (on the command line: --resume).'
+        in notebook.first
+    )
 
 
 def test_the_notebooks_stop_button_lets_the_cell_end_normally(notebook):
