@@ -24,9 +24,13 @@ _NAME = re.compile(
 
 def checkpoint_path(checkpoint_dir: str | Path, kind: str, number: int | str) -> Path:
     """`model_000007.pth`, `manifest_000007.json`, `state_interrupted.pth`, ..."""
-    tag = number if isinstance(number, str) else f"{number:06d}"
     suffix = "json" if kind == "manifest" else "pth"
-    return Path(checkpoint_dir) / f"{kind}_{tag}.{suffix}"
+    return Path(checkpoint_dir) / f"{kind}_{checkpoint_tag(number)}.{suffix}"
+
+
+def checkpoint_tag(number: int | str) -> str:
+    """How a checkpoint is called in file names and notices: 000007, or interrupted."""
+    return number if isinstance(number, str) else f"{number:06d}"
 
 
 def list_checkpoints(checkpoint_dir: str | Path) -> list[int]:
@@ -208,7 +212,6 @@ def _is_complete(checkpoint_dir: str | Path, number: int) -> bool:
 
 def _check_without_manifest(checkpoint_dir: str | Path, number: int | str) -> None:
     """Weights and optimizer without a manifest are another program's; more is ours."""
-    model_path = checkpoint_path(checkpoint_dir, "model", number)
     if checkpoint_path(checkpoint_dir, "state", number).is_file():
         raise DamagedCheckpointError(
             f"checkpoint {number} in {checkpoint_dir} is incomplete: it has no "
@@ -219,8 +222,7 @@ def _check_without_manifest(checkpoint_dir: str | Path, number: int | str) -> No
         if not path.is_file():
             there = ", ".join(map(str, newest_checkpoints(checkpoint_dir)[::-1]))
             raise FileNotFoundError(
-                f"{model_path if kind == 'model' else path} does not exist; "
-                f"complete checkpoints: {there or 'none'}"
+                f"{path} does not exist; complete checkpoints: {there or 'none'}"
             )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_helpers.checkpoint import load_checkpoint, num_bytes
 from llm_helpers.checkpoint_folder import (
     INTERRUPTED,
+    checkpoint_tag,
     incomplete_checkpoints,
     newest_checkpoints,
     set_aside_checkpoints,
@@ -64,7 +65,9 @@ def announce_disk_use(run) -> None:
 def _load_latest(run) -> int | str | None:
     """Load the newest checkpoint that is whole; returns its number."""
     for number in incomplete_checkpoints(run.checkpoint_dir):
-        run.say(f"Warning: checkpoint {_name(number)} is incomplete and ignored.")
+        run.say(
+            f"Warning: checkpoint {checkpoint_tag(number)} is incomplete and ignored."
+        )
     candidates = newest_checkpoints(run.checkpoint_dir)
     if not candidates:
         run.say(f"No checkpoint in {run.checkpoint_dir}: starting afresh.")
@@ -75,7 +78,9 @@ def _load_latest(run) -> int | str | None:
             _load(run, tag)
             return tag
         except DamagedCheckpointError as error:
-            run.say(f"Warning: checkpoint {_name(tag)} is passed over: {error}.")
+            run.say(
+                f"Warning: checkpoint {checkpoint_tag(tag)} is passed over: {error}."
+            )
     raise CheckpointError(
         f"none of the checkpoints in {run.checkpoint_dir} can be read; "
         "start afresh with checkpoint=None, which moves them aside"
@@ -97,15 +102,16 @@ def _load(run, tag: int | str) -> None:
     if state is None:
         run.checkpoint = tag
         run.say(
-            f"Warning: checkpoint {_name(tag)} holds weights and optimizer; its "
-            "position in the data is unknown. "
+            f"Warning: checkpoint {checkpoint_tag(tag)} holds weights and optimizer; "
+            "its position in the data is unknown. "
             f"Training {run.num_epochs} epochs from there."
         )
     else:
         _restore(run, state)
+        at = run.position
         run.say(
-            f"Continuing from checkpoint {_name(tag)}: {run.position.global_step} "
-            f"steps done, epoch {run.position.epoch + 1}, batch {run.position.batch}."
+            f"Continuing from checkpoint {checkpoint_tag(tag)}: {at.global_step} "
+            f"steps done, epoch {at.epoch + 1}, batch {at.batch}."
         )
     if _learning_rates(run.optimizer) != learning_rates:
         run.say(
@@ -136,7 +142,3 @@ def _checkpoint_size(model, optimizer) -> int:
         parameters = sum(p.numel() * p.element_size() for p in model.parameters())
         moments = parameters * (2 if "betas" in settings else 0)
     return weights + moments
-
-
-def _name(tag: int | str) -> str:
-    return tag if isinstance(tag, str) else f"{tag:06d}"
