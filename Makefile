@@ -6,12 +6,13 @@ ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 QUIET_LAB := --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.news_url=None
 
-.PHONY: help lab test lint unit notebook-tests notebooks results
+.PHONY: help lab test lint unit notebook-tests browser-tests notebooks results
 
 help:
 	@echo 'make lab        open the course in JupyterLab at the first lesson'
 	@echo 'make test       run every test: style, package, then each notebook compared'
 	@echo 'make unit       run the package tests alone, with line coverage'
+	@echo 'make browser-tests  drive the charts in JupyterLab, in Chromium'
 	@echo 'make notebooks  re-execute all lessons in fresh kernels and store clean outputs'
 	@echo 'make results    measure again what the README quotes (tests/benchmarks)'
 
@@ -25,11 +26,14 @@ lint: $(READY)
 	$(PY) -m ruff format --check .
 
 unit: $(READY)
-	$(PY) -m pytest --cov --cov-report=term tests
+	$(PY) -m pytest --cov --cov-report=term --ignore tests/browser tests
 
 notebook-tests: $(READY)
 	$(PY) -m pytest --nbval \
 		--nbval-kernel-name python3 --durations 5 notebooks
+
+browser-tests: $(READY)
+	$(PY) -m pytest --durations 5 tests/browser
 
 notebooks: $(READY)
 	$(PY) tests/execute_notebooks.py

@@ -15,6 +15,7 @@ from llm_helpers.checkpoint_folder import (
 )
 from llm_helpers.compatibility import CheckpointError, DamagedCheckpointError
 from llm_helpers.run_state import Position, check_run
+from llm_helpers.trace import RunLog
 
 
 def load_position(run) -> int | str | None:
@@ -125,6 +126,7 @@ def _restore(run, state: dict) -> None:
     run.position = Position(**state["position"])
     run.best = None if state["best"] is None else tuple(state["best"])
     run.saved_rng = {"epoch": state["rng_epoch"], "now": state["rng"]}
+    run.log = RunLog.from_state(state)
     for name, values in state["history"].items():
         getattr(run.history, name)[:] = values
 

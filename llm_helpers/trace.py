@@ -1,4 +1,4 @@
-"""The records of a training run, and the lines they print."""
+"""The records of a training run, the lines they print, and the log they leave."""
 
 from __future__ import annotations
 
@@ -29,6 +29,42 @@ class EpochRecord(NamedTuple):
     tokens_seen: int
     evaluation: Evaluation
     checkpoint: int  # number written
+
+
+class LoggedEvaluation(NamedTuple):
+    """One evaluation, periodic or at an epoch's end."""
+
+    global_step: int  # from 0
+    tokens_seen: int
+    train_loss: float | None  # nats per token; None without a validation loader
+    val_loss: float | None
+    sample: str
+    checkpoint: int | None  # number written at the same moment
+
+
+class RunLog(NamedTuple):
+    """What a run has shown so far; its checkpoints keep it, for charts and explorers.
+
+    Entry i of the first two lists belongs to optimizer step i.
+    """
+
+    tokens_seen: list[int]  # after the step
+    batch_losses: list[float]  # of the step's batch, before the step, nats per token
+    evaluations: list[LoggedEvaluation]  # in order
+
+    @classmethod
+    def from_state(cls, state: dict) -> RunLog:
+        """A checkpoint's log; one from before there were logs has unknown losses."""
+        log = state.get("log")
+        if log is None:
+            unknown = [float("nan")] * state["position"]["global_step"]
+            return cls(unknown, list(unknown), [])
+        evaluations = [LoggedEvaluation(*entry) for entry in log["evaluations"]]
+        return cls(log["tokens_seen"], log["batch_losses"], evaluations)
+
+    def as_state(self) -> dict:
+        """Plain lists and tuples, for a checkpoint."""
+        return self._asdict() | {"evaluations": [tuple(e) for e in self.evaluations]}
 
 
 def trace(record: StepRecord | EpochRecord, print_freq: int = 1) -> list[str]:

@@ -33,7 +33,7 @@ from llm_helpers.run_state import (
     set_epoch_start,
     set_rng_state,
 )
-from llm_helpers.trace import EpochRecord, StepRecord
+from llm_helpers.trace import EpochRecord, LoggedEvaluation, RunLog, StepRecord
 
 
 class LossHistory(NamedTuple):
@@ -71,6 +71,7 @@ class TrainingRun:
 
     # What the run makes of it; saved in its checkpoints.
     history: LossHistory = field(init=False)
+    log: RunLog = field(init=False, repr=False)
     position: Position = field(init=False, default_factory=Position)
     best: tuple[int, float] | None = field(init=False, default=None)
     stop_requested: bool = field(init=False, default=False)
@@ -78,6 +79,7 @@ class TrainingRun:
 
     def __post_init__(self):
         self.history = LossHistory([], [], [])
+        self.log = RunLog([], [], [])
         names = ["num_epochs", "eval_freq", "eval_iter", "save_freq"]
         if self.keep_last is not None:
             names.append("keep_last")
@@ -173,6 +175,11 @@ class TrainingRun:
             self.history.train_losses.append(evaluation.train_loss)
             self.history.val_losses.append(evaluation.val_loss)
             self.history.track_tokens_seen.append(position.tokens_seen)
+        self.log.tokens_seen.append(position.tokens_seen)
+        self.log.batch_losses.append(loss)
+        saving = step % self.save_freq == 0
+        if evaluation is not None:
+            self._log_evaluation(evaluation, saving)
         return StepRecord(
             position.epoch,
             position.batch - 1,
@@ -180,11 +187,12 @@ class TrainingRun:
             position.tokens_seen,
             loss,
             evaluation,
-            None if step % self.save_freq else self._save_numbered(evaluation),
+            self._save_numbered(evaluation) if saving else None,
         )
 
     def _after_epoch(self) -> EpochRecord:
         position, evaluation = self.position, self._evaluate()
+        self._log_evaluation(evaluation, saving=True)
         position.epoch += 1
         position.batch = 0
         return EpochRecord(
@@ -221,6 +229,13 @@ class TrainingRun:
             self.start_context,
         )
 
+    def _log_evaluation(self, evaluation: Evaluation, saving: bool) -> None:
+        """Before the checkpoint is written, so that the checkpoint keeps it."""
+        number = next_number(self.checkpoint) if saving else None
+        at = self.position
+        entry = (at.global_step - 1, at.tokens_seen, *evaluation, number)
+        self.log.evaluations.append(LoggedEvaluation(*entry))
+
     def _save_numbered(self, evaluation: Evaluation | None) -> int:
         """Write the next checkpoint; only then delete what is not to be kept."""
         self.checkpoint = next_number(self.checkpoint)
@@ -242,6 +257,7 @@ class TrainingRun:
             "checkpoint": self.checkpoint,
             "position": asdict(self.position),
             "history": self.history._asdict(),
+            "log": self.log.as_state(),
             "best": self.best,
             "rng_epoch": self._epoch_rng if self.position.batch else now,
             "rng": now,
