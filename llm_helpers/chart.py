@@ -84,9 +84,16 @@ def on_axis(axis: str, global_step: int, tokens_seen: int, steps_per_epoch: int)
 
 
 def thinned(values: list, max_points: int = MAX_POINTS) -> list:
-    """At most that many of the values, evenly spaced, the last one among them."""
-    stride = -(-len(values) // max_points) or 1
-    return values[::-1][::stride][::-1]
+    """At most that many of the values: every n-th from the first on, and the last.
+
+    Counted from the first, so that a growing curve keeps the points it has shown.
+    """
+    last = len(values) - 1
+    stride = max(1, -(-last // (max_points - 1)))
+    kept = values[::stride]
+    if last % stride:
+        kept.append(values[-1])
+    return kept
 
 
 class RunningMean:

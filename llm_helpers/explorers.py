@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 import ipywidgets as widgets
@@ -43,13 +44,16 @@ class CrossEntropyExplorer(Chart):
 
     def probas(self) -> torch.Tensor:
         """Softmax of the logits over the temperature, one entry for each token."""
-        logits = torch.tensor([slider.value for slider in self.sliders])
-        return torch.softmax(logits / self.temperature.value, dim=-1)
+        return torch.softmax(self._scaled_logits(), dim=-1)
 
     def loss(self) -> float:
         """Cross entropy of the target, in nats."""
         target = torch.tensor(self.tokens.index(self.target.value))
-        return F.nll_loss(self.probas().log(), target).item()
+        return F.cross_entropy(self._scaled_logits(), target).item()
+
+    def _scaled_logits(self) -> torch.Tensor:
+        logits = torch.tensor([slider.value for slider in self.sliders])
+        return logits / self.temperature.value
 
     def _draw(self, _change=None) -> None:
         probas, loss = self.probas().tolist(), self.loss()
@@ -60,17 +64,20 @@ class CrossEntropyExplorer(Chart):
             bars.text = [f"{p:.3f}" for p in probas]
             bars.marker.color = [COLOURS[t] for t in is_target]
             bars.marker.pattern.shape = ["/" if t else "" for t in is_target]
-        with self._figure.batch_update():  # in one batch the point would lose its colour
+        with self._figure.batch_update():  # in one batch the point loses its colour
             point.x, point.y = [probas[is_target.index(True)]], [loss]
         self.numbers.value = (
-            f"p({self.target.value}) = {math.exp(-loss):.4f} · "
+            f"p({html.escape(self.target.value)}) = {math.exp(-loss):.4f} · "
             f"loss = -log p = <b>{loss:.3f} nats</b> · "
-            f"perplexity = {perplexity(loss):.2f} of {len(self.tokens)} tokens"
+            f"perplexity = {perplexity(loss):.4g} of {len(self.tokens)} tokens"
         )
 
     def _make_controls(self, logits: dict[str, float], target: str) -> None:
+        bound = max(6, *map(abs, logits.values()))  # a slider would cut what is beyond
         self.sliders = [
-            widgets.FloatSlider(value, description=token, min=-6, max=6, step=0.1)
+            widgets.FloatSlider(
+                value, description=token, min=-bound, max=bound, step=0.1
+            )
             for token, value in logits.items()
         ]
         self.target = widgets.Dropdown(

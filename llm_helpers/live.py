@@ -115,33 +115,37 @@ class LiveTraining(Chart):
         run = self.training_run
         try:
             await asyncio.sleep(0)
+            if self.paused:
+                self._show()  # the very step it holds at
             while self.paused and not run.stop_requested:
                 await asyncio.sleep(0.05)
         except (asyncio.CancelledError, KeyboardInterrupt):
             run.stop_requested = True
 
-    # ---- what the buttons do: flags only
+    # ---- what the buttons do: flags only, and nothing where a click comes too late
 
     def pause(self, _button=None) -> None:
         """Hold the run after the step it is at."""
-        self.paused = True
-        self._set_state("paused")
+        if not self.pause_button.disabled:
+            self.paused = True
+            self._set_state("paused")
 
     def go_on(self, _button=None) -> None:
         """Continue a paused run."""
-        self.paused = False
-        self._set_state("training")
+        if not self.continue_button.disabled:
+            self.paused = False
+            self._set_state("training")
 
     def stop(self, _button=None) -> None:
         """End the run after the step it is at, with a checkpoint."""
-        self.training_run.stop_requested = True
-        self._set_state("stopping")
+        if not self.stop_button.disabled:
+            self.training_run.stop_requested = True
+            self._set_state("stopping")
 
     # ---- what is shown
 
     def _note(self, record: StepRecord | EpochRecord, seconds: float) -> None:
         self._seconds += seconds
-        self._record = record
         if self._first is None:
             self._first, self._seconds = record, 0.0  # loading is no step
 
@@ -157,14 +161,15 @@ class LiveTraining(Chart):
         steps_per_epoch = len(run.train_loader)
         for loss in log.batch_losses[len(self._smoothed) :]:
             self._smoothed.append(self._mean.add(loss))
-        steps = thinned(list(enumerate(log.tokens_seen)))
+        steps = enumerate(zip(log.tokens_seen, self._smoothed))
+        known = thinned([(i, n, loss) for i, (n, loss) in steps if loss == loss])
         evaluations = thinned([e for e in log.evaluations if e.val_loss is not None])
         places = [on_axis(axis, *e[:2], steps_per_epoch) for e in evaluations]
         batch, train, val = self._figure.data
         with self._figure.batch_update():
             self._figure.layout.xaxis.title.text = axis
-            batch.x = [on_axis(axis, *step, steps_per_epoch) for step in steps]
-            batch.y = thinned(self._smoothed)
+            batch.x = [on_axis(axis, i, n, steps_per_epoch) for i, n, _ in known]
+            batch.y = [loss for _, _, loss in known]
             train.x = val.x = places
             train.y = [e.train_loss for e in evaluations]
             val.y = [e.val_loss for e in evaluations]

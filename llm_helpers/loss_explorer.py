@@ -81,8 +81,8 @@ class LossCurve:
 class LossExplorer(Chart):
     """Losses of one or more runs, with a cursor that reads them.
 
-    A star marks each run's lowest validation loss. From there on, where the validation
-    loss is higher, the background is shaded.
+    A star marks each run's best checkpoint; where none was saved, its lowest validation
+    loss. From the lowest validation loss on, where it rises, the background is shaded.
 
     Args:
         runs: a `TrainingRun` or a checkpoint folder; or a dict of them by name.
@@ -170,9 +170,9 @@ def _newest_state(folder: str | Path) -> dict:
     if not checkpoints:
         raise FileNotFoundError(f"no checkpoint in {folder}; check the path of the run")
     state = read_state(folder, checkpoints[0])
-    if state is None:
+    if state is None or not {"run", "best"} <= state.keys():  # of another loop
         raise ValueError(
-            f"the checkpoint in {folder} holds only weights and optimizer, no losses; "
+            f"the checkpoint in {folder} holds no losses; "
             "explore a run of pretrain_model or TrainingRun"
         )
     return state
@@ -187,7 +187,8 @@ def _add_curve(figure, curve: LossCurve, colour: str) -> None:
         name=f"{curve.label}: validation", line=line | dict(dash="dash"), **group
     )
     number = curve.best_checkpoint
-    best = "lowest" if number is None else f"best checkpoint ({number})"
+    is_saved = number is not None and _marked(curve).checkpoint == number
+    best = f"best checkpoint ({number})" if is_saved else "lowest"
     marker = dict(symbol="star", size=13, color=colour)
     figure.add_scatter(
         name=f"{curve.label}: {best}", mode="markers", marker=marker, **group
