@@ -14,6 +14,8 @@ MAX_POINTS = 2000  # sent to the browser for one line
 COLOURS = ("#2b83c6", "#d95f02", "#1b9e77", "#b8439a", "#a6761d", "#7570b3")
 GREY = "#8a8a8a"
 AXES = ("steps", "tokens", "epochs")
+# Plotly's buttons that upload the chart to its maker or select what no lesson uses.
+_NOT_OFFERED = ["sendChartToCloud", "select2d", "lasso2d"]
 
 # Plotly writes colours into its drawing; these rules put the page's own in their place.
 _STYLE = """<style>
@@ -51,7 +53,7 @@ def new_figure(height: int = 340, **layout) -> go.FigureWidget:
         margin=dict(l=65, r=15, t=45, b=50),
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        modebar=dict(bgcolor="rgba(0,0,0,0)"),
+        modebar=dict(bgcolor="rgba(0,0,0,0)", remove=_NOT_OFFERED),
         hoverlabel=dict(bgcolor="#333333", font=dict(color="white")),
         legend=dict(orientation="h", y=-0.2, yanchor="top"),
     )

@@ -31,7 +31,7 @@ from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.trace import EpochRecord, StepRecord
 from llm_helpers.training import LossHistory, TrainingRun
 
-SECONDS_BETWEEN_UPDATES = 0.2
+SECONDS_BETWEEN_UPDATES = 0.5  # a browser redraws the whole figure each time
 _ANSWERS_CLICKS_SINCE = (7, 4)  # older kernels keep clicks until the cell has ended
 _OLD_KERNEL = (
     f"This kernel (ipykernel {ipykernel.__version__}) takes no clicks while a cell "

@@ -9,17 +9,29 @@ no number does.
 import ctypes
 import platform
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
+_KEEP = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
+_HAND_BACK = (  # what glibc arrives at by itself once big blocks were freed
+    (_M_MMAP_MAX, 65_536),
+    (_M_MMAP_THRESHOLD, 32 * 2**20),
+    (_M_TRIM_THRESHOLD, 64 * 2**20),
+)
 
 
-def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed; returns whether it agreed.
+def keep_freed_memory(keep: bool = True) -> bool:
+    """Let glibc keep what is freed, or hand it back as it does by default.
 
-    Elsewhere (macOS, Windows, other C libraries) nothing happens and False is returned.
-    The process stays as big as its biggest moment: leave it off on shared machines.
+    The process stays as big as its biggest moment, and blocks of some hundred megabytes
+    leave gaps between them: hand memory back for these, and on shared machines.
+
+    Returns:
+        Whether glibc agreed. Elsewhere (macOS, Windows, other C libraries) nothing
+        happens and False is returned.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    mallopt = ctypes.CDLL(None).mallopt
-    never_map, never_trim = mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, -1)
-    return bool(never_map and never_trim)
+    libc = ctypes.CDLL(None)
+    agreed = [libc.mallopt(*setting) for setting in (_KEEP if keep else _HAND_BACK)]
+    if not keep:
+        libc.malloc_trim(0)
+    return all(agreed)

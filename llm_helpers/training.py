@@ -26,6 +26,7 @@ from llm_helpers.data import Vocabulary
 from llm_helpers.evaluation import Evaluation, evaluate
 from llm_helpers.loss import calc_loss_batch
 from llm_helpers.resume import announce_disk_use, load_position, make_way
+from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
     Position,
     describe_run,
@@ -80,28 +81,7 @@ class TrainingRun:
     def __post_init__(self):
         self.history = LossHistory([], [], [])
         self.log = RunLog([], [], [])
-        names = ["num_epochs", "eval_freq", "eval_iter", "save_freq"]
-        if self.keep_last is not None:
-            names.append("keep_last")
-        for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number, at least 1")
-        if self.checkpoint not in (None, "latest") and not isinstance(
-            self.checkpoint, int
-        ):
-            raise ValueError(
-                f"checkpoint={self.checkpoint!r} must be a whole number, 'latest' "
-                "or None"
-            )
-        _check_loader("train_loader", self.train_loader)
-        if self.val_loader is not None:
-            _check_loader("val_loader", self.val_loader)
-        if not self.tokenizer.encode_ordinary(self.start_context):
-            raise ValueError(
-                "start_context is empty; give at least one token to continue"
-            )
-        _check_parameters(self.model, self.optimizer)
+        check_arguments(self)
 
     def steps(self) -> Iterator[StepRecord | EpochRecord]:
         """Train; yield a record after every optimizer step and every epoch.
@@ -269,20 +249,3 @@ class TrainingRun:
 def next_number(checkpoint: int | None) -> int:
     """Checkpoints are numbered 0, 1, 2, ..."""
     return 0 if checkpoint is None else checkpoint + 1
-
-
-def _check_loader(name: str, loader) -> None:
-    if len(loader) == 0:
-        raise ValueError(
-            f"{name} is empty: its texts fill no batch; "
-            "add text, lower batch_size or context_len, or set drop_last=False"
-        )
-
-
-def _check_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not held.intersection(map(id, model.parameters())):
-        raise ValueError(
-            "the optimizer holds none of the model's parameters; "
-            "make it with model.parameters() of this very model"
-        )

@@ -1,0 +1,44 @@
+"""What a `TrainingRun` asks of its arguments before it begins."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def check_arguments(run) -> None:
+    """Raise ValueError for an argument that cannot work, with its remedy."""
+    names = ["num_epochs", "eval_freq", "eval_iter", "save_freq"]
+    if run.keep_last is not None:
+        names.append("keep_last")
+    for name in names:
+        value = getattr(run, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r} must be a whole number, at least 1")
+    if run.checkpoint not in (None, "latest") and not isinstance(run.checkpoint, int):
+        raise ValueError(
+            f"checkpoint={run.checkpoint!r} must be a whole number, 'latest' or None"
+        )
+    _check_loader("train_loader", run.train_loader)
+    if run.val_loader is not None:
+        _check_loader("val_loader", run.val_loader)
+    if not run.tokenizer.encode_ordinary(run.start_context):
+        raise ValueError("start_context is empty; give at least one token to continue")
+    _check_parameters(run.model, run.optimizer)
+
+
+def _check_loader(name: str, loader) -> None:
+    if len(loader) == 0:
+        raise ValueError(
+            f"{name} is empty: its texts fill no batch; "
+            "add text, lower batch_size or context_len, or set drop_last=False"
+        )
+
+
+def _check_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not held.intersection(map(id, model.parameters())):
+        raise ValueError(
+            "the optimizer holds none of the model's parameters; "
+            "make it with model.parameters() of this very model"
+        )
