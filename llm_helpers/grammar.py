@@ -146,7 +146,7 @@ class Grammar:
         return probas
 
     def token_nll(self, stream: Iterable[int]) -> torch.Tensor:
-        """Exact negative log-probability of each token after the first, given all before.
+        """Exact negative log-probability of each token but the first, given all before.
 
         Args:
             stream: N token ids, the first an end of text; they may stop anywhere.
@@ -175,8 +175,8 @@ class Grammar:
         ids = stream.tolist() if isinstance(stream, torch.Tensor) else list(stream)
         if ids[:1] != [self.tokenizer.end_id]:
             raise ValueError(
-                f"a stream that begins with {self.tokenizer.decode(ids[:1])!r} does not "
-                f"show what came before; begin with {END_OF_TEXT!r}, "
+                f"a stream that begins with {self.tokenizer.decode(ids[:1])!r} does "
+                f"not show what came before; begin with {END_OF_TEXT!r}, "
                 f"token {self.tokenizer.end_id}"
             )
         state, memory = self._start, {}

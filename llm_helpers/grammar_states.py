@@ -173,8 +173,8 @@ def _num_options(symbol: Symbol, draws: frozenset[Draw]) -> int:
     number = len(symbol.tokens) - sum(draw.tokens == symbol.tokens for draw in draws)
     if number < 1:
         raise ValueError(
-            f"variables remember all {len(symbol.tokens)} words of a list, so that none "
-            f"is left to draw; make the list longer"
+            f"variables remember all {len(symbol.tokens)} words of a list, so that "
+            "none is left to draw; make the list longer"
         )
     return number
 
@@ -210,13 +210,18 @@ def _possible(symbol: Symbol, draws: frozenset[Draw]) -> set[int]:
         return {symbol.token}
     if isinstance(symbol, Draw):
         return set(symbol.tokens)
-    for draw in draws:
-        if draw.variable == symbol.source:
-            return {symbol.forms[token] for token in draw.tokens}
-    raise ValueError(
-        f"the variable {symbol.source!r} is recalled where it need not be set; "
-        f"set it in every line that leads there"
-    )
+    tokens = [d.tokens for d in draws if d.variable == symbol.source]
+    if not tokens:
+        raise ValueError(
+            f"the variable {symbol.source!r} is recalled where it need not be set; "
+            "set it in every line that leads there"
+        )
+    if not set(tokens[0]) <= symbol.forms.keys():
+        raise ValueError(
+            f"the form {symbol.form!r} of {symbol.source!r} lacks a word of its list; "
+            "give the form of every word"
+        )
+    return {symbol.forms[token] for token in tokens[0]}
 
 
 def _words(scenes, lists, forms) -> set[str]:

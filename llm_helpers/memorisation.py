@@ -7,7 +7,6 @@ place where the run would be sorted in.
 N = tokens of the corpus, M = tokens of the text that is looked up.
 """
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterable
 
@@ -64,10 +63,7 @@ class CorpusIndex:
 
         place = bisect_left(self._order, run, key=following)
         neighbours = self._order[max(0, place - 1) : place + 1]
-        return max(
-            len(os.path.commonprefix([run, following(position)]))
-            for position in neighbours
-        )
+        return max(_common_length(run, following(start)) for start in neighbours)
 
 
 def suffix_array(ids: torch.Tensor) -> torch.Tensor:
@@ -84,6 +80,12 @@ def suffix_array(ids: torch.Tensor) -> torch.Tensor:
         rank = (rank * (n + 1) + further + 1).unique(return_inverse=True)[1]
         length *= 2
     return rank.argsort()
+
+
+def _common_length(one: str, other: str) -> int:
+    """How many characters two strings have in common at their beginning."""
+    pairs = enumerate(zip(one, other))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _as_list(ids: torch.Tensor | Iterable[int]) -> list[int]:
