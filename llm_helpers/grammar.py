@@ -87,7 +87,7 @@ class Grammar:
         return longest[self._start]
 
     @property
-    def coincidence(self) -> float:
+    def collision_probability(self) -> float:
         """The probability that two independent documents are equal."""
         equal = {None: 1.0}
         for state, edges in enumerate(self._states):

@@ -73,7 +73,7 @@ class Parser:
     """Reads lines such as "{hero=person} sang at the {place}. -> home".
 
     Raises:
-        ValueError: a list is empty or shares a word, or a line names what is not there.
+        ValueError: a word is in two lists, or a line names what is not there.
     """
 
     def __init__(self, scenes, lists, forms):
@@ -85,7 +85,8 @@ class Parser:
             name: dict(zip(self._ids(table), self._ids(table.values())))
             for name, table in forms.items()
         }
-        self._forms[""] = {t: t for tokens in self._lists.values() for t in tokens}
+        plain = {token: token for tokens in self._lists.values() for token in tokens}
+        self._forms[""] = plain
 
     def line(self, text: str) -> Line:
         words, _, scene = (part.strip() for part in text.partition("->"))
@@ -107,9 +108,9 @@ class Parser:
             return Draw(self._lists[name], variable or None)
         source, _, form = name.partition(".")
         if variable or form not in self._forms:
+            known = ", ".join([*self._lists, *filter(None, self._forms)])
             raise ValueError(
-                f"the slot {piece} names no list and no form; the lists are "
-                f"{', '.join(self._lists)} and the forms {', '.join(self._forms)[:-2]}"
+                f"the slot {piece} names an unknown list or form; known are {known}"
             )
         return Recall(source, form, self._forms[form])
 

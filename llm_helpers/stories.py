@@ -1,8 +1,8 @@
 """Short stories of the harbour town of Tern Haven, from a grammar of known entropy.
 
-Somebody loses something; an animal has it, or a friend; it comes home. The hero, the
-thing, its colour, the friend, the animal and both places are drawn once and come back
-later, so that a reader who remembers the beginning can foretell much of the end.
+Somebody loses something, seeks it in vain, hears who saw the animal that has it, and
+gets it back. The hero, the thing and its colour, the place and the animal are drawn
+once and come back later: whoever remembers the beginning can foretell much of the end.
 """
 
 import torch
@@ -20,9 +20,9 @@ WORDS = {
     "thing": "bell clock compass fiddle kettle lantern map mirror",
     "place": "bakery chapel harbour lighthouse market mill school tower",
     "animal": "cat crab dog goat goose gull magpie seal",
-    "spot": "barrels bench boat bridge cart nets pump stairs table",
+    "spot": "barrels bench boat bridge cart nets stairs table",
     "where": "behind beside near under",
-    "food": "bun cake carrot cheese herring pear pie sausage turnip",
+    "food": "bun cake cheese herring pear pie sausage turnip",
     "went": "crept hurried ran rode rowed walked",
     "sang": "cheered danced laughed sang waved whistled",
 }
@@ -33,7 +33,7 @@ FORMS = {"She": dict.fromkeys(WOMEN, "She") | dict.fromkeys(MEN, "He")}
 
 SCENES = {
     "loss": [
-        "One {adjective} {hour} in Tern Haven {hero=person} the {adjective} {trade} "
+        "One {adjective} {hour} {hero=person} the {adjective} {trade} of Tern Haven "
         "lost a {paint=colour} {prize=thing} {where} the {home=place}. -> search",
         "{hero=person} the {adjective} {trade} {went} to the {home=place} one "
         "{adjective} {hour} and lost a {paint=colour} {prize=thing}. -> search",
@@ -44,31 +44,27 @@ SCENES = {
         "{hero.She} asked a {adjective} {trade} and a {adjective} {trade}, but nobody "
         "had the {prize}. -> clue",
         "{hero.She} sat {where} the {adjective} {spot}, ate a {adjective} {food} and "
-        "thought of the {paint} {prize}. -> clue",
+        "thought of the {prize}. -> clue",
     ],
     "clue": [
-        "Then {friend=person} the {adjective} {trade} saw a {adjective} {thief=animal} "
-        "{where} the {spot} with the {prize}. -> thief",
-        "But {friend=person} the {adjective} {trade} had found the {prize} {where} the "
-        "{spot}. -> friend",
+        "Then {witness=person} the {adjective} {trade} saw a {adjective} "
+        "{thief=animal} {where} the {spot} with the {prize}. -> return",
+        "But {witness=person} the {trade} met a {adjective} {thief=animal} {where} the "
+        "{adjective} {spot}, and the {thief} had the {prize}. -> return",
     ],
-    "thief": [
+    "return": [
         "{hero} gave the {thief} a {adjective} {food} and {went} back to the {home} "
         "with the {paint} {prize}.",
         "For a {adjective} {food} the {thief} gave back the {paint} {prize}, and "
-        "{hero} {went} to the {home} and {sang}.",
-    ],
-    "friend": [
-        "{hero} gave {friend} a {adjective} {food} and {went} back to the {home} "
-        "with the {paint} {prize}.",
-        "For a {adjective} {food} {friend} gave back the {paint} {prize}, and "
-        "{hero} {went} to the {home} and {sang}.",
+        "{hero} {sang} {where} the {home}.",
+        "{hero} {sang} until the {thief} dropped the {paint} {prize}, and all of "
+        "the {home} had a {adjective} {food}.",
     ],
 }
 
 
 def tern_haven() -> Grammar:
-    """The language of Tern Haven's stories: about 130 words, 69 tokens a story."""
+    """The language of Tern Haven's stories: 130 words, some 72 tokens a story."""
     return Grammar(SCENES, LISTS, FORMS)
 
 

@@ -78,10 +78,10 @@ def test_a_seed_tells_the_same_stories_for_ever():
     text = grammar().tokenizer.decode(next(grammar().documents(0)))
     assert text == (
         "Jonas the hungry fisher rode to the lighthouse one quiet noon and lost a "
-        "green kettle. He sat near the famous pump, ate a lonely carrot and thought "
-        "of the green kettle. But Olaf the quiet weaver had found the kettle beside "
-        "the pump. For a merry herring Olaf gave back the green kettle, and Jonas "
-        "crept to the lighthouse and laughed.<|endoftext|>"
+        "green kettle. He sat near the famous stairs, ate a lonely cheese and thought "
+        "of the kettle. But Olaf the tailor met a shabby dog near the shabby nets, "
+        "and the dog had the kettle. For a cold herring the dog gave back the green "
+        "kettle, and Jonas sang under the lighthouse.<|endoftext|>"
     )
 
 
@@ -108,13 +108,13 @@ def test_the_place_of_the_loss_is_the_place_of_the_return():
         assert first == last
 
 
-def test_the_friend_is_not_the_hero():
+def test_the_witness_is_not_the_hero():
     assert {len(set(named(story, "person"))) for story in stories()} == {2}
 
 
 def test_the_animal_that_has_the_thing_gives_it_back():
-    for animals in (named(story, "animal") for story in stories()):
-        assert (len(animals), len(set(animals))) in {(0, 0), (2, 1)}
+    assert {len(set(named(story, "animal"))) for story in stories()} == {1}
+    assert {len(named(story, "animal")) for story in stories()} == {2, 3}
 
 
 def test_the_pronoun_is_the_heros():
@@ -161,7 +161,8 @@ def test_the_nll_is_that_of_the_next_token_probas():
 
 def test_equal_stories_are_not_to_be_expected():
     """Among all pairs of 20,000 stories to train on and 1,000 to validate."""
-    assert 20_000 * 1_000 * grammar().coincidence < 1e-12
+    pairs = 20_000 * 1_000
+    assert pairs * grammar().collision_probability < 1e-12
 
 
 # Windows

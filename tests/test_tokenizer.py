@@ -156,13 +156,11 @@ def test_words_make_a_dataset(tmp_path):
 
 
 def test_an_unknown_word_is_refused():
-    with pytest.raises(
-        ValueError, match="the word 'cow' is not among the 7 .* `words`"
-    ):
+    with pytest.raises(ValueError, match="the word 'cow' is not among the 7 of"):
         word_tokenizer().encode_ordinary("The cow sang.")
 
 
 @pytest.mark.parametrize("text", ["the  goat", " goat", "goat ", "goat .", "goat,the"])
 def test_spaces_that_words_cannot_keep_are_refused(text):
-    with pytest.raises(ValueError, match="cannot keep the spacing .* one space before"):
+    with pytest.raises(ValueError, match="words cannot keep the spacing of"):
         word_tokenizer().encode_ordinary(text)
