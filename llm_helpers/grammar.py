@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from llm_helpers.grammar_states import Memory, Parser, StateTable
+from llm_helpers.grammar_states import Edge, Memory, Parser, StateTable
 from llm_helpers.tokenizer import END_OF_TEXT
 
 
@@ -103,7 +103,12 @@ class Grammar:
 
         Returns:
             Nats per token.
+
+        Raises:
+            ValueError: `context_len` is below 1.
         """
+        if context_len < 1:
+            raise ValueError(f"context_len={context_len} must be at least 1")
         here, total = {self._start: 1.0}, 0.0  # probability of each state
         for _ in range(context_len):
             total += sum(p * self._entropies[state] for state, p in here.items())
@@ -130,7 +135,7 @@ class Grammar:
         while True:
             yield self._document(rng)
 
-    def next_token_probas(self, prefix: Iterable[int]) -> torch.Tensor:
+    def next_token_probas(self, prefix: torch.Tensor | Iterable[int]) -> torch.Tensor:
         """The exact distribution of the token after a prefix: float64, (V,).
 
         Args:
@@ -145,7 +150,7 @@ class Grammar:
             probas[list(symbol.options(memory))] = probability / num_options
         return probas
 
-    def token_nll(self, stream: Iterable[int]) -> torch.Tensor:
+    def token_nll(self, stream: torch.Tensor | Iterable[int]) -> torch.Tensor:
         """Exact negative log-probability of each token but the first, given all before.
 
         Args:
@@ -197,7 +202,7 @@ class Grammar:
                 state, memory = self._start, {}
             yield state, memory, edge.probability / edge.num_options
 
-    def _edge(self, state, memory: Memory, token: int):
+    def _edge(self, state: int, memory: Memory, token: int) -> Edge | None:
         for edge in self._states[state]:
             if token in edge.symbol.options(memory):
                 return edge

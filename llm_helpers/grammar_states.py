@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
 
-from llm_helpers.tokenizer import WORD_PATTERN, WordTokenizer
+from llm_helpers.tokenizer import END_OF_TEXT, WORD_PATTERN, WordTokenizer
 
 _PIECES = re.compile(rf"\{{[^{{}}]*\}}|{WORD_PATTERN.pattern}")
 Memory = dict[str, int]  # the token that each variable remembers
@@ -24,6 +24,7 @@ Memory = dict[str, int]  # the token that each variable remembers
 class Word:
     """One certain token."""
 
+    piece: str  # as the line has it
     token: int
     variable = None
 
@@ -35,6 +36,7 @@ class Word:
 class Draw:
     """Any token of a list that no variable remembers; then remembered, or not."""
 
+    piece: str
     tokens: tuple[int, ...]
     variable: str | None
 
@@ -47,6 +49,7 @@ class Draw:
 class Recall:
     """What a variable remembers, as it is or in a form."""
 
+    piece: str
     source: str
     form: str  # empty: as it is
     forms: dict[int, int] = field(compare=False)  # remembered token: token written
@@ -96,23 +99,25 @@ class Parser:
                 f"{', '.join(sorted(self._scene_names))}"
             )
         symbols = [self._symbol(piece) for piece in _PIECES.findall(words)]
+        if not symbols:
+            raise ValueError(f"the line {text!r} has no words; write some or drop it")
         if not scene:
-            symbols.append(Word(self.tokenizer.end_id))
+            symbols.append(self._symbol(END_OF_TEXT))
         return tuple(symbols), scene or None
 
     def _symbol(self, piece: str) -> Symbol:
         if not piece.startswith("{"):
-            return Word(*self._ids([piece]))
+            return Word(piece, *self._ids([piece]))
         variable, _, name = piece[1:-1].rpartition("=")
         if name in self._lists:
-            return Draw(self._lists[name], variable or None)
+            return Draw(piece, self._lists[name], variable or None)
         source, _, form = name.partition(".")
         if variable or form not in self._forms:
             known = ", ".join([*self._lists, *filter(None, self._forms)])
             raise ValueError(
                 f"the slot {piece} names an unknown list or form; known are {known}"
             )
-        return Recall(source, form, self._forms[form])
+        return Recall(piece, source, form, self._forms[form])
 
     def _ids(self, words) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode_ordinary(word)[0] for word in words)
@@ -200,8 +205,9 @@ def _check_apart(symbols, draws: frozenset[Draw]) -> None:
             continue  # no two variables, and no draw, repeat a remembered word
         if possible[one] & possible[other]:
             raise ValueError(
-                f"{one} and {other} can follow the same words and write the same one, "
-                "so that a document could be read in two ways; make the lines differ"
+                f"{one.piece!r} and {other.piece!r} can stand at one place and be the "
+                "same word, so that a document could be read in two ways; "
+                "make the lines differ"
             )
 
 

@@ -129,6 +129,11 @@ def test_the_expected_floor_tends_to_the_entropy_per_token():
     assert floor == pytest.approx(grammar().entropy_per_token, abs=1e-3)
 
 
+def test_a_floor_of_no_tokens_is_refused():
+    with pytest.raises(ValueError, match="context_len=0 must be at least 1"):
+        grammar().expected_floor(0)
+
+
 # Samples
 
 
@@ -223,13 +228,14 @@ def test_a_stream_without_its_beginning_is_refused(ask, text):
         (["A cat.", "A cat."], "could be read in two ways"),
         (["A cat. -> b", "A cat. -> c"], "could be read in two ways"),
         (["A cat. -> b", "A cat. B."], "could be read in two ways"),
-        (["A {pet} ate.", "A cat slept."], "could be read in two ways"),
+        (["A {pet} ate.", "A cat slept."], r"'\{pet\}' and 'cat' can stand at one"),
         (["A {x=pet} ate.", "A {y=pet} slept."], "could be read in two ways"),
         (["{x=pet} {y=pet} {x.She} a.", "{x=pet} {y=pet} {y.She} b."], "in two ways"),
         (["A {x} ate."], "'x' is recalled where it need not be set"),
         (["A {x=pet}. -> c", "No {y=pet}. -> c"], "'x' is recalled where"),
         (["{x=pet} {x=pet}."], "'x' is set twice; give the second a new name"),
         (["{x=food} {y=food} {food}."], "none is left to draw; make the list longer"),
+        (["-> b"], "the line '-> b' has no words; write some or drop it"),
         (["A cat. -> a"], "a scene can follow itself; let every `->` lead onwards"),
         (["A cat. -> d"], "an unknown scene; the scenes are a, b, c"),
         (["A {x=fish}."], r"\{x=fish\} names an unknown list or form; known are"),
