@@ -35,7 +35,7 @@ class CorpusIndex:
     def match_lengths(self, ids: torch.Tensor | Iterable[int]) -> list[int]:
         """For each of M positions, the tokens from there on that the corpus holds."""
         text = _as_string(_as_list(ids))
-        return [self._match_length(text[start:]) for start in range(len(text))]
+        return [self._match_length(text, start) for start in range(len(text))]
 
     def longest_match(self, ids: torch.Tensor | Iterable[int]) -> int:
         """Tokens of the longest run of `ids` that the corpus holds."""
@@ -55,7 +55,14 @@ class CorpusIndex:
         runs = lengths[: len(lengths) - n + 1]
         return sum(length >= n for length in runs) / len(runs)
 
-    def _match_length(self, run: str) -> int:
+    def _match_length(self, text: str, start: int) -> int:
+        """How much of `text` from `start` on the corpus holds in one piece."""
+        length = 64  # compares short pieces first, so that a long text costs no more
+        while (match := self._held_length(text[start : start + length])) == length:
+            length *= 4
+        return match
+
+    def _held_length(self, run: str) -> int:
         """How much of the beginning of `run` the corpus holds in one piece."""
 
         def following(position):

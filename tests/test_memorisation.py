@@ -51,7 +51,7 @@ def test_match_lengths_are_those_of_brute_force(seed):
     assert CorpusIndex(corpus).match_lengths(ids) == expected
 
 
-@pytest.mark.parametrize("length", [1, 7, 100])
+@pytest.mark.parametrize("length", [1, 7, 63, 64, 65, 300])
 def test_a_planted_passage_gives_exactly_its_length(length):
     rng = random.Random(length)
     corpus = random_ids(rng, 1000, vocabulary_size=50)
