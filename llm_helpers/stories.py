@@ -42,13 +42,13 @@ SCENES = {
         "{hero.She} looked {where} the {spot} and {where} the {adjective} {spot}, but "
         "found only a {adjective} {food}. -> clue",
         "{hero.She} asked a {adjective} {trade} and a {adjective} {trade}, but nobody "
-        "had the {prize}. -> clue",
+        "at the {home} had the {paint} {prize}. -> clue",
         "{hero.She} sat {where} the {adjective} {spot}, ate a {adjective} {food} and "
-        "thought of the {prize}. -> clue",
+        "thought of the {paint} {prize}. -> clue",
     ],
     "clue": [
         "Then {witness=person} the {adjective} {trade} saw a {adjective} "
-        "{thief=animal} {where} the {spot} with the {prize}. -> return",
+        "{thief=animal} {where} the {spot} with the {paint} {prize}. -> return",
         "But {witness=person} the {trade} met a {adjective} {thief=animal} {where} the "
         "{adjective} {spot}, and the {thief} had the {prize}. -> return",
     ],

@@ -79,9 +79,9 @@ def test_a_seed_tells_the_same_stories_for_ever():
     assert text == (
         "Jonas the hungry fisher rode to the lighthouse one quiet noon and lost a "
         "green kettle. He sat near the famous stairs, ate a lonely cheese and thought "
-        "of the kettle. But Olaf the tailor met a shabby dog near the shabby nets, "
-        "and the dog had the kettle. For a cold herring the dog gave back the green "
-        "kettle, and Jonas sang under the lighthouse.<|endoftext|>"
+        "of the green kettle. But Olaf the tailor met a shabby dog near the shabby "
+        "nets, and the dog had the kettle. For a cold herring the dog gave back the "
+        "green kettle, and Jonas sang under the lighthouse.<|endoftext|>"
     )
 
 
@@ -103,9 +103,8 @@ def test_the_thing_keeps_its_colour():
 
 
 def test_the_place_of_the_loss_is_the_place_of_the_return():
-    for story in stories():
-        first, last = named(story, "place")
-        assert first == last
+    assert {len(set(named(story, "place"))) for story in stories()} == {1}
+    assert {len(named(story, "place")) for story in stories()} == {2, 3}
 
 
 def test_the_witness_is_not_the_hero():
