@@ -42,15 +42,16 @@ SCENES = {
         "{hero.She} looked {where} the {spot} and {where} the {adjective} {spot}, but "
         "found only a {adjective} {food}. -> clue",
         "{hero.She} asked a {adjective} {trade} and a {adjective} {trade}, but nobody "
-        "at the {home} had the {paint} {prize}. -> clue",
+        "near the {home} had the {paint} {prize}. -> clue",
         "{hero.She} sat {where} the {adjective} {spot}, ate a {adjective} {food} and "
         "thought of the {paint} {prize}. -> clue",
     ],
     "clue": [
         "Then {witness=person} the {adjective} {trade} saw a {adjective} "
-        "{thief=animal} {where} the {spot} with the {paint} {prize}. -> return",
-        "But {witness=person} the {trade} met a {adjective} {thief=animal} {where} the "
-        "{adjective} {spot}, and the {thief} had the {prize}. -> return",
+        "{thief=animal} {where} the {adjective} {spot} with the {paint} {prize}. "
+        "-> return",
+        "But {witness=person} the {adjective} {trade} met a {adjective} {thief=animal} "
+        "{where} the {adjective} {spot}, and the {thief} had the {prize}. -> return",
     ],
     "return": [
         "{hero} gave the {thief} a {adjective} {food} and {went} back to the {home} "
@@ -64,7 +65,7 @@ SCENES = {
 
 
 def tern_haven() -> Grammar:
-    """The language of Tern Haven's stories: 130 words, some 72 tokens a story."""
+    """The language of Tern Haven's stories: 130 words, some 75 tokens a story."""
     return Grammar(SCENES, LISTS, FORMS)
 
 

@@ -79,9 +79,9 @@ def test_a_seed_tells_the_same_stories_for_ever():
     assert text == (
         "Jonas the hungry fisher rode to the lighthouse one quiet noon and lost a "
         "green kettle. He sat near the famous stairs, ate a lonely cheese and thought "
-        "of the green kettle. But Olaf the tailor met a shabby dog near the shabby "
-        "nets, and the dog had the kettle. For a cold herring the dog gave back the "
-        "green kettle, and Jonas sang under the lighthouse.<|endoftext|>"
+        "of the green kettle. But Olaf the quiet weaver met a famous gull under the "
+        "merry bridge, and the gull had the kettle. Jonas gave the gull a hungry pear "
+        "and walked back to the lighthouse with the green kettle.<|endoftext|>"
     )
 
 
