@@ -5,6 +5,7 @@ from llm_helpers.checkpoint_folder import checkpoint_path, list_checkpoints
 from llm_helpers.compatibility import CheckpointError
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import generate, generate_text, next_token_probas
+from llm_helpers.grammar import Grammar
 from llm_helpers.lesson import set_up
 from llm_helpers.loss import (
     calc_loss_batch,
@@ -12,6 +13,7 @@ from llm_helpers.loss import (
     evaluation_mode,
     perplexity,
 )
+from llm_helpers.memorisation import CorpusIndex
 from llm_helpers.model import (
     GELU,
     GPT2_SIZES,
@@ -25,12 +27,14 @@ from llm_helpers.model import (
 from llm_helpers.paths import DATA_DIR, RUNS_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.series import pretrain_model, val_and_save
-from llm_helpers.tokenizer import load_tokenizer
+from llm_helpers.stories import dataset_floor, story_windows, tern_haven
+from llm_helpers.tokenizer import WordTokenizer, load_tokenizer
 from llm_helpers.trace import EpochRecord, StepRecord
 from llm_helpers.training import LossHistory, TrainingRun
 
 __all__ = [
     "CheckpointError",
+    "CorpusIndex",
     "DATA_DIR",
     "EpochRecord",
     "FeedForward",
@@ -38,6 +42,7 @@ __all__ = [
     "GPT2_SIZES",
     "GPTConfig",
     "GPTModel",
+    "Grammar",
     "LLMDataset",
     "LayerNorm",
     "LossHistory",
@@ -46,9 +51,11 @@ __all__ = [
     "StepRecord",
     "TrainingRun",
     "TransformerBlock",
+    "WordTokenizer",
     "calc_loss_batch",
     "calc_loss_loader",
     "checkpoint_path",
+    "dataset_floor",
     "evaluation_mode",
     "generate",
     "generate_text",
@@ -63,5 +70,7 @@ __all__ = [
     "save_checkpoint",
     "set_up",
     "split_dataset",
+    "story_windows",
+    "tern_haven",
     "val_and_save",
 ]

@@ -1,8 +1,10 @@
-"""GPT-2's byte-pair tokenizer, built from the ranks in `data/`; no download."""
+"""GPT-2's byte-pair tokenizer, built from the ranks in `data/`; and one of words."""
 
 import base64
 import functools
 import hashlib
+import re
+from collections.abc import Iterable
 
 import tiktoken
 
@@ -18,6 +20,8 @@ SPLIT_PATTERN = (
 )
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
+
+WORD_PATTERN = re.compile(rf"{re.escape(END_OF_TEXT)}|\w+|[^\w\s]")
 
 
 @functools.cache
@@ -60,3 +64,53 @@ def _read_ranks() -> dict[bytes, int]:
         )
     pairs = (line.split() for line in content.splitlines())
     return {base64.b64decode(token): int(rank) for token, rank in pairs}
+
+
+class WordTokenizer:
+    """Whole words and punctuation marks of a closed vocabulary; capitals count.
+
+    The end of text is a word like any other, so that a stream of documents is a text
+    too: `decode(encode_ordinary(text)) == text` for every text that is not refused.
+
+    Args:
+        words: words and punctuation marks; one given twice counts once.
+    """
+
+    end_id = 0
+
+    def __init__(self, words: Iterable[str]):
+        self.words = [END_OF_TEXT, *sorted(set(words) - {END_OF_TEXT})]
+        self.n_vocab = len(self.words)
+        self._ids = {word: token for token, word in enumerate(self.words)}
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """Token ids of a text.
+
+        Raises:
+            ValueError: a word is unknown, or the spaces are not one before each word.
+        """
+        words = WORD_PATTERN.findall(text)
+        for word in words:
+            if word not in self._ids:
+                raise ValueError(
+                    f"the word {word!r} is not among the {self.n_vocab} of this "
+                    "vocabulary; keep to the tokenizer's `words`"
+                )
+        ids = [self._ids[word] for word in words]
+        if self.decode(ids) != text:
+            raise ValueError(
+                f"words cannot keep the spacing of {text[:40]!r}; put one space before "
+                "each word but a document's first, and none elsewhere"
+            )
+        return ids
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of token ids: a space before each word but a document's first."""
+        pieces, previous = [], END_OF_TEXT
+        for token in tokens:
+            word = self.words[token]
+            if previous != END_OF_TEXT and word[0].isalnum():
+                pieces.append(" ")
+            pieces.append(word)
+            previous = word
+        return "".join(pieces)

@@ -1,11 +1,11 @@
-"""GPT-2's tokenizer from the repository's own file."""
+"""GPT-2's tokenizer from the repository's own file, and a tokenizer of words."""
 
 import socket
 
 import pytest
 import tiktoken_ext.openai_public
 
-from llm_helpers import load_tokenizer
+from llm_helpers import LLMDataset, WordTokenizer, load_tokenizer
 from llm_helpers import tokenizer as tokenizer_module
 
 
@@ -110,3 +110,57 @@ def test_a_missing_ranks_file_is_named_with_the_remedy(monkeypatch, tmp_path):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"'gpt5' is unknown; use 'gpt2'"):
         load_tokenizer("gpt5")
+
+
+# Words
+
+
+def word_tokenizer():
+    return WordTokenizer(["The", "the", "goat", "sang", ".", ",", "the"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "goat",
+        "The goat sang, the goat sang.",
+        "The goat sang.<|endoftext|>The goat.<|endoftext|>",
+        "<|endoftext|>The goat",
+        ".,.",
+    ],
+)
+def test_words_survive_encoding(text):
+    tokenizer = word_tokenizer()
+    assert tokenizer.decode(tokenizer.encode_ordinary(text)) == text
+
+
+def test_capitals_make_another_word():
+    tokenizer = word_tokenizer()
+    assert len(set(tokenizer.encode_ordinary("The the"))) == 2
+
+
+def test_the_end_of_text_is_word_0():
+    assert word_tokenizer().encode_ordinary("<|endoftext|>") == [0]
+
+
+def test_every_word_counts_once():
+    assert word_tokenizer().n_vocab == 7
+
+
+def test_words_make_a_dataset(tmp_path):
+    (tmp_path / "a.txt").write_text("The goat sang.", encoding="utf-8")
+    tokenizer = word_tokenizer()
+    dataset = LLMDataset(tmp_path, tokenizer, tokenizer.end_id, 2, 2)
+    assert tokenizer.decode(dataset.tokens.tolist()) == "The goat sang.<|endoftext|>"
+
+
+def test_an_unknown_word_is_refused():
+    with pytest.raises(ValueError, match="the word 'cow' is not among the 7 of"):
+        word_tokenizer().encode_ordinary("The cow sang.")
+
+
+@pytest.mark.parametrize("text", ["the  goat", " goat", "goat ", "goat .", "goat,the"])
+def test_spaces_that_words_cannot_keep_are_refused(text):
+    with pytest.raises(ValueError, match="words cannot keep the spacing of"):
+        word_tokenizer().encode_ordinary(text)
