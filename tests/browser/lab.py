@@ -94,7 +94,7 @@ class Lab:
         self.foreign_requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", self._note_request)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda e: self.errors.append(e.stack or e.message))
         self.page.on("console", self._note_console)
 
     def _note_request(self, request) -> None:
@@ -132,6 +132,36 @@ class Lab:
                 app.commands.execute("notebook:run-cell");
             }""",
             index,
+        )
+
+    def run_cell(self, index: int, seconds: float = 120) -> str:
+        """Run one cell to its end; what it printed."""
+        self.start_cell(index)
+        self.wait_for_cell(index, seconds)
+        outputs = self.cell(index).locator(".jp-OutputArea-output")
+        return "\n".join(outputs.all_inner_texts())
+
+    def interrupt(self) -> None:
+        """What the notebook's own stop button does."""
+        self.command("notebook:interrupt-kernel")
+
+    def choose_theme(self, name: str) -> None:
+        """The page in "light" or "dark"."""
+        self.command("apputils:change-theme", {"theme": THEMES[name]})
+        self.page.wait_for_function(
+            """light => document.body.dataset.jpThemeLight === light
+                // a change while this fades out is an error of JupyterLab's
+                && document.querySelector("#jupyterlab-splash") === null""",
+            arg=str(name == "light").lower(),
+        )
+
+    def command(self, name: str, arguments: dict | None = None) -> None:
+        """Execute one of JupyterLab's commands, as its menus do, to its end."""
+        self.page.evaluate(
+            """async ([name, args]) => {
+                await window.jupyterapp.commands.execute(name, args);
+            }""",
+            [name, arguments or {}],
         )
 
     def wait_for_cell(self, index: int, seconds: float = 120) -> None:
