@@ -750,7 +750,7 @@ def test_the_curve_is_drawn_to_its_end(drawings):
 
 def test_every_slow_step_is_drawn_at_once(tmp_path):
     live = new_chart(tmp_path, num_epochs=1)
-    live.training_run.optimizer.register_step_post_hook(lambda *_: time.sleep(0.21))
+    live.training_run.optimizer.register_step_post_hook(lambda *_: time.sleep(0.51))
     found = Drawings(live)
     train(live)
     assert sorted(set(found.points)) == [1, 2, 3, 4, 5, 6, 7]
