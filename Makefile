@@ -40,6 +40,7 @@ notebooks: $(READY)
 
 results: $(READY)
 	$(PY) tests/benchmarks/measure.py
+	$(PY) tests/benchmarks/live_overhead.py
 	$(PY) tests/benchmarks/picture.py
 
 $(READY): requirements.txt pyproject.toml .ci/constraints.txt

@@ -4,21 +4,15 @@ Lesson times are wall time of a fresh kernel, start included. Memory and import 
 measured in a process of their own. Timings depend on the machine, which is named.
 """
 
-import json
-import os
-import platform
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
+from results import RESULTS_PATH, record
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from execute_notebooks import lesson_paths
-
-RESULTS_PATH = Path(__file__).with_name("results.json")
 
 IMPORT_TIME = """
 import time
@@ -76,26 +70,13 @@ def lesson_seconds() -> dict[str, int]:
     return seconds
 
 
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))
-        if found:
-            return found[1]
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
-    results = {
-        "machine": f"{cpu_name()}, {os.cpu_count()} cores, {platform.system()}",
-        "torch": torch.__version__.split("+")[0],
-        "import_seconds": round(min(printed_by(IMPORT_TIME) for _ in range(3)), 1),
-        "memory_growth_mb_steps_100_to_400": round(printed_by(MEMORY_GROWTH), 1),
-        "lesson_seconds": lesson_seconds(),
-    }
-    text = json.dumps(results, indent=2)
-    RESULTS_PATH.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    record(
+        import_seconds=round(min(printed_by(IMPORT_TIME) for _ in range(3)), 1),
+        memory_growth_mb_steps_100_to_400=round(printed_by(MEMORY_GROWTH), 1),
+        lesson_seconds=lesson_seconds(),
+    )
+    print(RESULTS_PATH.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
