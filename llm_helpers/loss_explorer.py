@@ -86,13 +86,18 @@ class LossExplorer(Chart):
 
     Args:
         runs: a `TrainingRun` or a checkpoint folder; or a dict of them by name.
+        floor: the least loss that any model can reach on new text, nats per token; it
+            is drawn as a line.
 
     Raises:
         What `LossCurve.of` raises.
     """
 
     def __init__(
-        self, runs: TrainingRun | str | Path | dict[str, TrainingRun | str | Path]
+        self,
+        runs: TrainingRun | str | Path | dict[str, TrainingRun | str | Path],
+        *,
+        floor: float | None = None,
     ):
         if not isinstance(runs, dict):
             runs = {"run": runs}
@@ -105,6 +110,10 @@ class LossExplorer(Chart):
         )
         for curve, colour in zip(self.curves, COLOURS * len(self.curves)):
             _add_curve(self._figure, curve, colour)
+        if floor is not None:
+            line = dict(color=GREY, width=2, dash="longdash")
+            name = f"floor, {floor:.3f}"
+            self._figure.add_scatter(name=name, y=[floor] * 2, line=line, mode="lines")
         super().__init__(self._rows())
         self._draw()
 
@@ -121,8 +130,14 @@ class LossExplorer(Chart):
                 _draw_curve(curve, [next(traces) for _ in range(4)], axis, step, box)
                 if box.value:
                     shapes += _shapes(curve, axis, step)
+            for floor in traces:  # at most one, from the first evaluation to the last
+                floor.x = self._ends(axis)
             self._figure.layout.shapes = shapes
         self._read()
+
+    def _ends(self, axis: str) -> tuple[float, float]:
+        places = [c.place(e, axis) for c in self.curves for e in c.evaluations]
+        return min(places), max(places)
 
     def _read(self) -> None:
         """The losses at the cursor as a table, and the samples."""

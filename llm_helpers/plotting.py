@@ -16,6 +16,7 @@ def plot_losses(
     val_losses: Sequence[float],
     *,
     ax: Axes | None = None,
+    floor: float | None = None,
 ) -> Axes:
     """Draw both losses over epochs (below) and tokens (above); mark the best point.
 
@@ -25,6 +26,7 @@ def plot_losses(
         train_losses: nats per token.
         val_losses: nats per token.
         ax: where to draw; a new figure when None.
+        floor: the least loss that any model can reach on new text, drawn as a line.
 
     Raises:
         ValueError: the lists are empty or differ in length.
@@ -45,6 +47,8 @@ def plot_losses(
     ax.plot(
         epochs_seen[best], val_losses[best], "o", color="C1", label="best validation"
     )
+    if floor is not None:
+        ax.axhline(floor, color="0.4", linestyle=":", label=f"floor, {floor:.3f}")
     ax.set_title(
         f"Validation loss is lowest after {epochs_seen[best]:.1f} epochs: "
         f"{val_losses[best]:.3f} nats"

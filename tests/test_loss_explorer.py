@@ -427,3 +427,27 @@ def logged(folder, *entries, best=None, sample=""):
         )
     run.best = best
     return run
+
+
+# The floor
+
+
+def test_a_floor_is_drawn_under_all_runs(run, overfitted):
+    explorer = LossExplorer({"short": run, "long": overfitted}, floor=0.75)
+    assert line(explorer, "floor, 0.750") == [(0, 0.75), (59, 0.75)]
+
+
+def test_the_floor_follows_the_axis(run):
+    explorer = LossExplorer(run, floor=0.75)
+    control(explorer, "Axis").value = "epochs"
+    assert line(explorer, "floor, 0.750") == [(1 / 7, 0.75), (3.0, 0.75)]
+
+
+def test_the_floor_stays_where_the_cursor_moves(run):
+    explorer = LossExplorer(run, floor=0.75)
+    control(explorer, "Step").value = 4
+    assert line(explorer, "floor, 0.750") == [(0, 0.75), (20, 0.75)]
+
+
+def test_without_a_floor_none_is_drawn(explorer):
+    assert not [t.name for t in figure(explorer).data if "floor" in (t.name or "")]

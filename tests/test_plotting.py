@@ -116,6 +116,16 @@ def test_the_legend_names_both_losses(ax):
     assert {"training", "validation"} <= {text.get_text() for text in texts}
 
 
+def test_a_floor_is_drawn_across_and_named(ax):
+    plot_losses(*LISTS, ax=ax, floor=0.75)
+    assert list(lines_of(ax)["floor, 0.750"].get_ydata()) == [0.75, 0.75]
+
+
+def test_without_a_floor_there_are_two_curves_and_a_point(ax):
+    plot_losses(*LISTS, ax=ax)
+    assert list(lines_of(ax)) == ["training", "validation", "best validation"]
+
+
 def test_a_single_evaluation_can_be_drawn(ax):
     plot_losses([1.0], [100], [3.0], [3.5], ax=ax)
     assert ax.get_title() == "Validation loss is lowest after 1.0 epochs: 3.500 nats"
