@@ -18,6 +18,8 @@ CELLS_RUN = 4  # code cells: enough to reach a printed number, few enough to be 
 
 def stored_text(cell):
     """(holder, key) of the first compared text with a digit in the cell's outputs."""
+    if "nbval-ignore-output" in cell.metadata.get("tags", []):
+        return None
     for output in cell.get("outputs", []):
         if output.output_type == "stream" and DIGIT.search(output.text):
             return output, "text"
