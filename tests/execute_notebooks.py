@@ -21,16 +21,21 @@ def lesson_paths() -> list[Path]:
 
 def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
+    run_cells(notebook, path.parent)
+    clean(notebook)
+    nbformat.write(notebook, path)
+
+
+def run_cells(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Execute every cell in a fresh kernel whose working directory is `folder`."""
     NotebookClient(
         notebook,
         timeout=600,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
     ).execute()
-    clean(notebook)
-    nbformat.write(notebook, path)
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:

@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from execute_notebooks import LESSONS_DIR
+from execute_notebooks import LESSONS_DIR, run_cells
 
 LESSONS = ("04_overfitting", "05_what_helps")
 SEEDS = (123, 1, 2)
@@ -30,9 +29,8 @@ def with_seed(name: str, seed: int) -> nbformat.NotebookNode:
 
 def holds(notebook: nbformat.NotebookNode) -> bool:
     """Execute every cell; whether none failed."""
-    folder = {"metadata": {"path": str(LESSONS_DIR)}}
     try:
-        NotebookClient(notebook, timeout=900, resources=folder).execute()
+        run_cells(notebook, LESSONS_DIR)
     except CellExecutionError as error:
         print(error)
         return False
