@@ -4,7 +4,12 @@ from llm_helpers.checkpoint import load_checkpoint, read_state, save_checkpoint
 from llm_helpers.checkpoint_folder import checkpoint_path, list_checkpoints
 from llm_helpers.compatibility import CheckpointError
 from llm_helpers.data import LLMDataset, split_dataset
-from llm_helpers.generation import generate, generate_text, next_token_probas
+from llm_helpers.generation import (
+    generate,
+    generate_text,
+    generate_texts,
+    next_token_probas,
+)
 from llm_helpers.grammar import Grammar
 from llm_helpers.lesson import set_up
 from llm_helpers.loss import (
@@ -59,6 +64,7 @@ __all__ = [
     "evaluation_mode",
     "generate",
     "generate_text",
+    "generate_texts",
     "list_checkpoints",
     "load_checkpoint",
     "load_tokenizer",

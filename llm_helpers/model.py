@@ -5,11 +5,13 @@ output head of its own (not tied to the token embedding), PyTorch's default
 initialisation.
 
 Shapes: B = batch, T = tokens, C = channels (the embedding), H = heads, V = vocabulary.
+A `cache` (`generation.KVCache`) holds what earlier calls read of the same sequences.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -119,20 +121,35 @@ class MultiHeadAttention(nn.Module):
         self.dropout = dropout
         self.register_load_state_dict_pre_hook(_drop_mask)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache=None) -> torch.Tensor:
         B, T, C = x.shape
         queries, keys, values = (
             project(x).view(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)
             for project in (self.W_query, self.W_key, self.W_value)
         )  # each (B, H, T, C / H)
+        if cache is not None:
+            keys, values = cache.append(keys, values)  # the tokens before come first
         context = F.scaled_dot_product_attention(
             queries,
             keys,
             values,
+            attn_mask=_mask_after_cache(queries, keys),
             dropout_p=self.dropout if self.training else 0.0,  # it ignores eval mode
-            is_causal=True,
+            is_causal=queries.shape == keys.shape,
         )
         return self.out_proj(context.transpose(1, 2).reshape(B, T, C))
+
+
+def _mask_after_cache(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor | None:
+    """(T, all tokens): True where a new token may look; None where no mask is needed.
+
+    `is_causal` does for a sequence without a past, and one new token may see them all.
+    """
+    new, seen = queries.shape[2], keys.shape[2]
+    if new in (1, seen):
+        return None
+    mask = torch.ones(new, seen, dtype=torch.bool, device=keys.device)
+    return mask.tril(seen - new)
 
 
 def _drop_mask(module, state_dict, prefix, *_) -> None:
@@ -153,8 +170,8 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(embedding_dim)
         self.drop_shortcut = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_shortcut(self.att(self.norm1(x)))
+    def forward(self, x: torch.Tensor, cache=None) -> torch.Tensor:
+        x = x + self.drop_shortcut(self.att(self.norm1(x), cache))
         x = x + self.drop_shortcut(self.ff(self.norm2(x)))
         return x
 
@@ -162,7 +179,8 @@ class TransformerBlock(nn.Module):
 class GPTModel(nn.Module):
     """Token ids (B, T), int64 -> logits (B, T, V): a score for each next token.
 
-    The arguments are `GPTConfig`'s fields, in its order.
+    The arguments are `GPTConfig`'s fields, in its order. With `caches`, one for each
+    block, `token_ids` are the next tokens of the sequences that the caches hold.
 
     Raises:
         ValueError: a size that cannot be; in `forward`, a sequence longer than the
@@ -205,17 +223,20 @@ class GPTModel(nn.Module):
     def from_config(cls, config: GPTConfig) -> GPTModel:
         return cls(**asdict(config))
 
-    def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
-        self._check(token_ids)
-        positions = torch.arange(token_ids.shape[1], device=token_ids.device)
+    def forward(self, token_ids: torch.Tensor, caches=None) -> torch.Tensor:
+        first = caches[0].num_tokens if caches else 0  # position of the first token
+        self._check(token_ids, first)
+        last = first + token_ids.shape[1]
+        positions = torch.arange(first, last, device=token_ids.device)
         x = self.tok_emb(token_ids) + self.pos_emb(positions)  # (B, T, C)
         x = self.drop_emb(x)
-        x = self.trf_blocks(x)
+        for block, cache in zip(self.trf_blocks, caches or repeat(None)):
+            x = block(x, cache)
         x = self.final_norm(x)
         return self.out_head(x)  # (B, T, V)
 
-    def _check(self, token_ids: torch.Tensor) -> None:
-        num_tokens = token_ids.shape[1]
+    def _check(self, token_ids: torch.Tensor, num_cached: int) -> None:
+        num_tokens = num_cached + token_ids.shape[1]
         context_len = self.pos_emb.num_embeddings
         if num_tokens > context_len:
             raise ValueError(

@@ -8,7 +8,8 @@ import torch
 from tiny import ALPHABET, CONTEXT_LEN, CharTokenizer, tiny_model
 from torch import nn
 
-from llm_helpers import generate, generate_text, next_token_probas
+from llm_helpers import generate, generate_text, generate_texts, next_token_probas
+from llm_helpers.generation import new_caches
 
 VOCABULARY_SIZE = CharTokenizer.n_vocab
 PROBAS = [0.4, 0.3, 0.2, 0.1]
@@ -349,3 +350,115 @@ def test_a_prompt_outside_the_models_vocabulary_is_refused():
     model = tiny_model(vocabulary_size=5)
     with pytest.raises(ValueError, match="outside the vocabulary of 5 tokens"):
         text_of(model, "the ")
+
+
+# The KV cache
+
+
+def ids_of(model, ids, max_new_tokens=20, seed=4, context_size=CONTEXT_LEN, **settings):
+    generator = torch.Generator().manual_seed(seed)
+    return generate(
+        model, ids, max_new_tokens, context_size, generator=generator, **settings
+    )
+
+
+SETTINGS = [
+    dict(top_k=1),
+    dict(),
+    dict(top_k=5, temperature=0.7),
+    dict(top_p=0.8, temperature=1.5),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("prompt_len", [1, 3, CONTEXT_LEN - 1, CONTEXT_LEN, 12])
+@pytest.mark.parametrize("context_size", [CONTEXT_LEN, 5])
+def test_the_cache_gives_the_same_tokens(settings, prompt_len, context_size):
+    model = tiny_model(num_layers=3)
+    prompt = torch.randint(VOCABULARY_SIZE, (4, prompt_len))
+    settings = dict(settings, context_size=context_size)
+    cached = ids_of(model, prompt, **settings)
+    assert torch.equal(cached, ids_of(model, prompt, use_cache=False, **settings))
+
+
+def test_the_cache_gives_the_same_tokens_with_a_large_vocabulary_and_long_text():
+    model = tiny_model(
+        num_layers=4, embedding_dim=64, num_heads=4, context_len=200,
+        vocabulary_size=5000,
+    )  # fmt: skip
+    prompt = torch.randint(5000, (2, 7))
+    settings = dict(max_new_tokens=220, context_size=200)
+    for chosen in (dict(top_k=1), dict(temperature=0.9, top_p=0.9)):
+        cached = ids_of(model, prompt, **settings, **chosen)
+        plain = ids_of(model, prompt, use_cache=False, **settings, **chosen)
+        assert torch.equal(cached, plain)
+
+
+def test_cached_logits_are_those_of_the_whole_sequence_however_it_is_cut():
+    model = tiny_model(num_layers=2, qkv_bias=True).eval()
+    ids = torch.randint(VOCABULARY_SIZE, (3, CONTEXT_LEN))
+    whole = model(ids)
+    for cuts in ([1] * 8, [5, 3], [2, 4, 2], [7, 1]):
+        caches = new_caches(model, CONTEXT_LEN)
+        pieces = [model(piece, caches) for piece in ids.split(cuts, dim=1)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), whole)
+
+
+def test_with_the_cache_each_token_is_read_once():
+    model, lengths = tiny_model(), []
+    model.tok_emb.register_forward_hook(
+        lambda module, inputs, _: lengths.append(inputs[0].shape[1])
+    )
+    ids_of(model, torch.tensor([[1, 2, 3]]), max_new_tokens=5)
+    assert lengths == [3, 1, 1, 1, 1]
+
+
+def test_past_the_context_the_latest_window_is_read_anew():
+    model, lengths = tiny_model(), []
+    model.tok_emb.register_forward_hook(
+        lambda module, inputs, _: lengths.append(inputs[0].shape[1])
+    )
+    ids_of(model, torch.tensor([[1, 2, 3, 4, 5, 6]]), max_new_tokens=5)
+    assert lengths == [6, 1, 1, CONTEXT_LEN, CONTEXT_LEN]
+
+
+def test_a_cache_knows_when_the_context_is_full():
+    model = tiny_model()
+    caches = new_caches(model, CONTEXT_LEN + 1)
+    model(torch.zeros(1, CONTEXT_LEN, dtype=torch.int64), caches)
+    with pytest.raises(ValueError, match="a sequence of 9 tokens is longer"):
+        model(torch.zeros(1, 1, dtype=torch.int64), caches)
+
+
+# Several prompts at once
+
+
+PROMPTS = ["the ferry", "a", "she said, wait"]
+
+
+def test_prompts_of_different_lengths_are_continued_as_each_would_be_alone(model):
+    texts = generate_texts(model, PROMPTS, 9, CharTokenizer(), CONTEXT_LEN, top_k=1)
+    assert texts == [text_of(model, prompt, 9, top_k=1) for prompt in PROMPTS]
+
+
+def test_sampled_texts_keep_their_prompts_and_lengths(model):
+    texts = generate_texts(model, PROMPTS, 9, CharTokenizer(), CONTEXT_LEN)
+    assert [text[: len(p)] for text, p in zip(texts, PROMPTS)] == PROMPTS
+    assert [len(text) - 9 for text in texts] == [len(prompt) for prompt in PROMPTS]
+
+
+def test_rows_of_a_batch_are_drawn_each_for_itself():
+    model = Fixed([1.0] * 30)
+    texts = generate_texts(model, ["a", "a"], 12, CharTokenizer(), CONTEXT_LEN)
+    assert texts[0] != texts[1]
+
+
+def test_one_prompt_in_a_batch_is_drawn_as_generate_text_draws_it(model):
+    texts = generate_texts(model, ["the"], 9, CharTokenizer(), CONTEXT_LEN)
+    assert texts == [text_of(model, "the", 9)]
+
+
+@pytest.mark.parametrize("prompts", [[], ["the", ""]])
+def test_no_prompt_or_an_empty_one_is_refused(model, prompts):
+    with pytest.raises(ValueError, match="give prompts of at least one token each"):
+        generate_texts(model, prompts, 9, CharTokenizer(), CONTEXT_LEN)
