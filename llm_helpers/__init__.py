@@ -29,6 +29,7 @@ from llm_helpers.model import (
     MultiHeadAttention,
     TransformerBlock,
 )
+from llm_helpers.optimization import WarmupCosine, weight_decay_groups
 from llm_helpers.paths import DATA_DIR, RUNS_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.series import pretrain_model, val_and_save
@@ -56,6 +57,7 @@ __all__ = [
     "StepRecord",
     "TrainingRun",
     "TransformerBlock",
+    "WarmupCosine",
     "WordTokenizer",
     "calc_loss_batch",
     "calc_loss_loader",
@@ -79,4 +81,5 @@ __all__ = [
     "story_windows",
     "tern_haven",
     "val_and_save",
+    "weight_decay_groups",
 ]

@@ -70,5 +70,8 @@ def check_optimizer_state(state: dict, optimizer, path: Path) -> None:
 
 
 def _kind_of_optimizer(group: dict) -> tuple:
-    """Adam and AdamW have the same settings and differ in one's value."""
-    return sorted(group), group.get("decoupled_weight_decay")
+    """Adam and AdamW have the same settings and differ in one's value.
+
+    A learning-rate schedule adds one entry, `initial_lr`, to any of them.
+    """
+    return sorted(group.keys() - {"initial_lr"}), group.get("decoupled_weight_decay")

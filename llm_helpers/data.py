@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from llm_helpers.texts import read_text, text_files
+from llm_helpers.token_cache import cached_tokens
 from llm_helpers.tokenizer import load_tokenizer
 
 EVALUATION_SEED = 0  # which batches of a shuffled loader an evaluation reads
@@ -41,6 +43,8 @@ class LLMDataset(Dataset):
         context_len: T, the tokens in one window.
         stride: tokens from the start of one window to the start of the next; equal to
             `context_len`, every token is an input at most once.
+        cache_dir: keep the token stream in this folder, mapped into memory, so that
+            texts are tokenised once and may be larger than memory; see `token_cache`.
 
     Raises:
         FileNotFoundError: no such path, or a folder without `.txt` files.
@@ -55,23 +59,24 @@ class LLMDataset(Dataset):
         special_token_id: int,
         context_len: int,
         stride: int,
+        *,
+        cache_dir: str | Path | None = None,
     ):
         if isinstance(vocabulary, str):
             vocabulary = load_tokenizer(vocabulary)
         _check_special_token(special_token_id, vocabulary.n_vocab)
-        tokens: list[int] = []
-        for path in text_files(data_path):
-            tokens += vocabulary.encode_ordinary(read_text(path))
-            tokens.append(special_token_id)
-        self._init_from_tokens(
-            torch.tensor(tokens), context_len, stride, str(data_path)
-        )
+        paths = text_files(data_path)
+        if cache_dir is None:
+            tokens = _tokenise(paths, vocabulary, special_token_id)
+        else:
+            tokens = cached_tokens(paths, vocabulary, special_token_id, cache_dir)
+        self._init_from_tokens(tokens, context_len, stride, str(data_path))
 
     @classmethod
     def from_tokens(
         cls, tokens: torch.Tensor, context_len: int, stride: int
     ) -> LLMDataset:
-        """Windows of a stream of token ids that is at hand: int64, (N,)."""
+        """Windows of a stream of token ids that is at hand: whole numbers, (N,)."""
         dataset = cls.__new__(cls)
         dataset._init_from_tokens(tokens, context_len, stride, "the token stream")
         return dataset
@@ -96,37 +101,8 @@ class LLMDataset(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
         start = (index % len(self)) * self.stride
-        window = self.tokens[start : start + self.context_len + 1]
+        window = self.tokens[start : start + self.context_len + 1].long()
         return window[:-1], window[1:]
-
-
-def text_files(data_path: str | Path) -> list[Path]:
-    """The `.txt` files of a folder, sorted by name, or the one file that is named."""
-    path = Path(data_path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"no file or folder {path}; check data_path")
-    files = sorted(path.glob("*.txt"))
-    if not files:
-        raise FileNotFoundError(
-            f"the folder {path} holds no .txt file; put UTF-8 texts into it"
-        )
-    return files
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 file's text; a byte-order mark is dropped, line ends become newlines."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        fault = "it holds zero bytes, as UTF-16 does" if "\0" in text else None
-    except UnicodeDecodeError as error:
-        fault = f"byte {error.start} cannot be read"
-    if fault:
-        raise ValueError(
-            f"{path} is not UTF-8 ({fault}); save it again with the encoding UTF-8"
-        )
-    return text
 
 
 def split_dataset(
@@ -178,6 +154,14 @@ def _copy_of_sampler(sampler, generator: torch.Generator):
     if hasattr(sampler, "sampler"):  # what a batch sampler draws from
         sampler.sampler = _copy_of_sampler(sampler.sampler, generator)
     return sampler
+
+
+def _tokenise(paths: list[Path], vocabulary, special_token_id: int) -> torch.Tensor:
+    tokens: list[int] = []
+    for path in paths:
+        tokens += vocabulary.encode_ordinary(read_text(path))
+        tokens.append(special_token_id)
+    return torch.tensor(tokens)
 
 
 def _check_special_token(special_token_id: int, vocabulary_size: int) -> None:

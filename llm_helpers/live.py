@@ -158,7 +158,7 @@ class LiveTraining(Chart):
     def _draw(self, _change=None) -> None:
         run = self.training_run
         log, axis = run.log, self.axis.value
-        steps_per_epoch = len(run.train_loader)
+        steps_per_epoch = run.steps_per_epoch
         for loss in log.batch_losses[len(self._smoothed) :]:
             self._smoothed.append(self._mean.add(loss))
         steps = enumerate(zip(log.tokens_seen, self._smoothed))
@@ -176,7 +176,7 @@ class LiveTraining(Chart):
 
     def _show_progress(self) -> None:
         run, at = self.training_run, self.training_run.position
-        total = run.num_epochs * len(run.train_loader)
+        total = run.num_epochs * run.steps_per_epoch
         self.progress.max, self.progress.value = total, at.global_step
         parts = [
             f"step {at.global_step:,} of {total:,}",

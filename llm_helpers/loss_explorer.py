@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,13 @@ class LossCurve:
             ValueError: the run has evaluated no validation loss.
         """
         if isinstance(source, TrainingRun):
-            log, best, steps = source.log, source.best, len(source.train_loader)
+            log, best, steps = source.log, source.best, source.steps_per_epoch
         else:
             state = _newest_state(source)
             log, best = RunLog.from_state(state), state["best"]
-            steps = state["run"]["batches in an epoch"]
+            described = state["run"]
+            accumulated = described.get("accumulation_steps") or 1
+            steps = math.ceil(described["batches in an epoch"] / accumulated)
         evaluations = [e for e in log.evaluations if e.val_loss is not None]
         if not evaluations:
             raise ValueError(

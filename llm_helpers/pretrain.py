@@ -1,6 +1,7 @@
 """Pretrain a GPT on a folder of texts: `python -m llm_helpers.pretrain --help`."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import check_settings, generate_text
 from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.loss import calc_loss_loader, perplexity
+from llm_helpers.memory import keep_freed_memory
 from llm_helpers.model import GPTConfig, GPTModel
+from llm_helpers.optimization import WarmupCosine, weight_decay_groups
 from llm_helpers.paths import DATA_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
@@ -37,6 +40,7 @@ def _pretrain(args: argparse.Namespace) -> None:
         max_new_tokens=args.sample_tokens,
         context_size=args.context_len,
     )
+    keep_freed_memory(not args.hand_memory_back)
     torch.manual_seed(args.seed)
     tokenizer = load_tokenizer("gpt2")
     train_loader, val_loader = _loaders(args)
@@ -51,9 +55,7 @@ def _pretrain(args: argparse.Namespace) -> None:
     model = GPTModel.from_config(config)
     run = TrainingRun(
         model=model,
-        optimizer=torch.optim.AdamW(
-            model.parameters(), lr=args.lr, weight_decay=args.weight_decay
-        ),
+        optimizer=_optimizer(model, args),
         train_loader=train_loader,
         num_epochs=args.epochs,
         device=args.device,
@@ -67,6 +69,10 @@ def _pretrain(args: argparse.Namespace) -> None:
         val_loader=val_loader,
         keep_last=args.keep_last,
         keep_best=args.keep_best,
+        schedule=_schedule(args, len(train_loader)),
+        max_grad_norm=args.max_grad_norm,
+        accumulation_steps=args.accumulation_steps,
+        autocast=args.autocast,
         say=tqdm.write,
     )
     num_parameters = sum(p.numel() for p in model.parameters())
@@ -77,6 +83,26 @@ def _pretrain(args: argparse.Namespace) -> None:
     _drive(run)
     if run.finished:
         _report(run, args)
+
+
+def _optimizer(model: GPTModel, args: argparse.Namespace) -> torch.optim.AdamW:
+    parameters = model.parameters()
+    if args.decay_matrices_only:
+        parameters = weight_decay_groups(model, args.weight_decay)
+    return torch.optim.AdamW(
+        parameters, lr=args.lr, weight_decay=args.weight_decay, fused=True
+    )
+
+
+def _schedule(args: argparse.Namespace, num_batches: int) -> WarmupCosine | None:
+    if args.warmup_steps is None:
+        return None
+    steps_per_epoch = math.ceil(num_batches / max(1, args.accumulation_steps))
+    return WarmupCosine(
+        warmup_steps=args.warmup_steps,
+        total_steps=args.epochs * steps_per_epoch,
+        final_share=args.final_lr_share,
+    )
 
 
 def _check_device(device: str) -> None:
@@ -90,7 +116,7 @@ def _check_device(device: str) -> None:
 
 def _drive(run: TrainingRun) -> None:
     """The training loop behind a progress bar; evaluations are printed above it."""
-    total = run.num_epochs * len(run.train_loader)
+    total = run.num_epochs * run.steps_per_epoch
     with stop_on_signals(run), tqdm(total=total, unit="step", file=sys.stderr) as bar:
         for record in run.steps():
             if record.evaluation:
@@ -146,10 +172,10 @@ def _loaders(args: argparse.Namespace) -> tuple[DataLoader, DataLoader]:
 
 def _datasets(args: argparse.Namespace) -> tuple[LLMDataset, LLMDataset]:
     windows = ("gpt2", END_OF_TEXT_ID, args.context_len, args.context_len)
-    train = LLMDataset(args.train, *windows)
+    train = LLMDataset(args.train, *windows, cache_dir=args.token_cache)
     if args.val is None:
         return split_dataset(train, args.val_fraction)
-    return train, LLMDataset(args.val, *windows)
+    return train, LLMDataset(args.val, *windows, cache_dir=args.token_cache)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -168,6 +194,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--val-fraction", type=float, default=0.1, help="share kept apart without --val"
     )
     text.add_argument("--prompt", default="In Tern Haven,", help="start of the samples")
+    text.add_argument(
+        "--token-cache",
+        metavar="FOLDER",
+        help="keep the tokens there, on disk, for texts larger than memory",
+    )
     model = parser.add_argument_group("model")
     model.add_argument("--embedding-dim", type=int, default=128)
     model.add_argument("--layers", type=int, default=4)
@@ -179,8 +210,35 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     loop.add_argument("--batch-size", type=int, default=8, help="windows")
     loop.add_argument("--lr", type=float, default=6e-4, help="learning rate")
     loop.add_argument("--weight-decay", type=float, default=0.1)
+    loop.add_argument(
+        "--decay-matrices-only",
+        action="store_true",
+        help="no weight decay for biases and layer norms",
+    )
+    loop.add_argument(
+        "--warmup-steps",
+        type=int,
+        metavar="N",
+        help="let the learning rate rise over N steps, then fall along a cosine; "
+        "without it, it is constant",
+    )
+    loop.add_argument(
+        "--final-lr-share", type=float, default=0.1, help="where the cosine ends"
+    )
+    loop.add_argument("--max-grad-norm", type=float, help="clip larger gradients")
+    loop.add_argument(
+        "--accumulation-steps", type=int, default=1, help="batches per optimizer step"
+    )
+    loop.add_argument(
+        "--autocast", action="store_true", help="matrix products in bfloat16"
+    )
     loop.add_argument("--seed", type=int, default=123)
     loop.add_argument("--device", default="cpu")
+    loop.add_argument(
+        "--hand-memory-back",
+        action="store_true",
+        help="give freed memory back after each step (slower; for shared machines)",
+    )
     loop.add_argument("--eval-freq", type=int, default=20, help="steps")
     loop.add_argument("--eval-iter", type=int, default=2, help="batches")
     output = parser.add_argument_group("output")

@@ -42,7 +42,7 @@ def make_way(run, loaded: int | str | None) -> None:
 
 def announce_disk_use(run) -> None:
     """Say how much the run will write, and warn if the disk has less."""
-    first, last = run.position.global_step, run.num_epochs * len(run.train_loader)
+    first, last = run.position.global_step, run.num_epochs * run.steps_per_epoch
     periodic = sum(step % run.save_freq == 0 for step in range(first, last))
     count = periodic + run.num_epochs - run.position.epoch
     size = _checkpoint_size(run.model, run.optimizer)
@@ -132,7 +132,8 @@ def _restore(run, state: dict) -> None:
 
 
 def _learning_rates(optimizer) -> list[float]:
-    return [group["lr"] for group in optimizer.param_groups]
+    """Of each group of parameters; the peak where a schedule changes it."""
+    return [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
 
 
 def _checkpoint_size(model, optimizer) -> int:

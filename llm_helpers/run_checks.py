@@ -8,7 +8,7 @@ from torch import nn
 
 def check_arguments(run) -> None:
     """Raise ValueError for an argument that cannot work, with its remedy."""
-    names = ["num_epochs", "eval_freq", "eval_iter", "save_freq"]
+    names = ["num_epochs", "eval_freq", "eval_iter", "save_freq", "accumulation_steps"]
     if run.keep_last is not None:
         names.append("keep_last")
     for name in names:
@@ -18,6 +18,15 @@ def check_arguments(run) -> None:
     if run.checkpoint not in (None, "latest") and not isinstance(run.checkpoint, int):
         raise ValueError(
             f"checkpoint={run.checkpoint!r} must be a whole number, 'latest' or None"
+        )
+    if run.max_grad_norm is not None and not run.max_grad_norm > 0:
+        raise ValueError(
+            f"max_grad_norm={run.max_grad_norm} must be above 0, or None not to clip"
+        )
+    if run.schedule is not None and not callable(run.schedule):
+        raise ValueError(
+            f"schedule={run.schedule!r} must be a function from the step to a share of "
+            "the learning rate, for example WarmupCosine(...)"
         )
     _check_loader("train_loader", run.train_loader)
     if run.val_loader is not None:

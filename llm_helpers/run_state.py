@@ -20,6 +20,8 @@ _STATE_ENTRIES = {
     *("checkpoint", "position", "history", "best", "rng_epoch", "rng", "run")
 }
 
+_WARNED_ABOUT = ("threads", "torch", "max_grad_norm", "autocast")
+
 
 @dataclass
 class Position:
@@ -90,7 +92,8 @@ def check_run(state: dict, current: dict) -> list[str]:
     """Is this a run's state, and does its description fit the current run's?
 
     Returns:
-        Warnings about what changes the last digits only: threads, PyTorch's version.
+        Warnings about what may change on the way: threads, PyTorch's version, clipping
+        and precision.
 
     Raises:
         CheckpointError: the checkpoint is of a run with other data or settings.
@@ -106,7 +109,7 @@ def check_run(state: dict, current: dict) -> list[str]:
         before = saved.get(name)
         if before == value:
             continue
-        if name in ("threads", "torch"):
+        if name in _WARNED_ABOUT:
             warnings.append(
                 f"Warning: the checkpoint was made with {name} = {before}, now it is "
                 f"{value}: the run continues, but not bit-identically."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -33,6 +34,10 @@ def pretrain_model(
     print_freq: int = 1,
     keep_last: int | None = None,
     keep_best: bool = False,
+    schedule: Callable[[int], float] | None = None,
+    max_grad_norm: float | None = None,
+    accumulation_steps: int = 1,
+    autocast: bool = False,
 ) -> LossHistory:
     """Train a model on next-token prediction and print what happens.
 
@@ -63,6 +68,14 @@ def pretrain_model(
         keep_last: how many checkpoints to keep; older ones are deleted once a newer one
             is whole. None keeps all.
         keep_best: keep the one with the lowest validation loss, too.
+        schedule: share of the learning rate at each optimizer step, counted from 0;
+            `WarmupCosine(...)` is one.
+        max_grad_norm: larger gradients are scaled down to this norm (Pascanu et al.
+            2013).
+        accumulation_steps: batches whose gradients make one optimizer step, fewer at
+            an epoch's end; the step is that of one batch of all their tokens.
+        autocast: compute the training loss in bfloat16 where PyTorch holds that safe;
+            weights, gradients and evaluations stay float32.
 
     Returns:
         Three lists with an entry for each periodic evaluation: training losses,
@@ -92,6 +105,10 @@ def pretrain_model(
         val_loader=val_loader,
         keep_last=keep_last,
         keep_best=keep_best,
+        schedule=schedule,
+        max_grad_norm=max_grad_norm,
+        accumulation_steps=accumulation_steps,
+        autocast=autocast,
     )
     with stop_on_signals(run):
         for record in run.steps():

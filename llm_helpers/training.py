@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from llm_helpers.checkpoint_folder import (
 )
 from llm_helpers.data import Vocabulary
 from llm_helpers.evaluation import Evaluation, evaluate
-from llm_helpers.loss import calc_loss_batch
+from llm_helpers.optimization import describe_habits, make_scheduler, optimizer_step
 from llm_helpers.resume import announce_disk_use, load_position, make_way
 from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
@@ -68,6 +69,10 @@ class TrainingRun:
     val_loader: object | None = None
     keep_last: int | None = None
     keep_best: bool = False
+    schedule: Callable[[int], float] | None = None
+    max_grad_norm: float | None = None
+    accumulation_steps: int = 1
+    autocast: bool = False
     say: Callable[[str], None] = print  # for notices about the run's folder
 
     # What the run makes of it; saved in its checkpoints.
@@ -97,10 +102,14 @@ class TrainingRun:
         self.device = torch.device(self.device)
         self.model.to(self.device)
         self.description = describe_run(self.model, self.optimizer, self.train_loader)
+        self.description |= describe_habits(self)
         loaded = load_position(self)
         if self.finished:
             self.say(f"This run has finished its {self.num_epochs} epochs.")
             return
+        self.scheduler = make_scheduler(
+            self.optimizer, self.schedule, self.position.global_step
+        )
         make_way(self, loaded)
         announce_disk_use(self)
         yield from self._train_epoch()  # a stop asked for while loading comes later
@@ -117,22 +126,37 @@ class TrainingRun:
     def finished(self) -> bool:
         return self.position.epoch >= self.num_epochs
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.train_loader) / self.accumulation_steps)
+
     def _train_epoch(self) -> Iterator[StepRecord | EpochRecord]:
         self.model.train()
         position, num_batches = self.position, len(self.train_loader)
         batches = self._remaining_batches()
         while position.batch < num_batches:
-            inputs, targets = next(batches)
-            if position.batch == num_batches - 1:
+            group = self._next_batches(batches, num_batches)
+            if position.batch + len(group) == num_batches:
                 next(batches, None)  # a sampler may draw once more where it ends
-            loss = self._optimize(inputs, targets)
-            position.batch += 1
+            loss = optimizer_step(self, group)
+            position.batch += len(group)
             position.global_step += 1
-            position.tokens_seen += inputs.numel()
+            position.tokens_seen += sum(inputs.numel() for inputs, _ in group)
             yield self._after_step(loss)
             if self.stop_requested:
                 return
         yield self._after_epoch()
+
+    def _next_batches(self, batches: Iterator, num_batches: int) -> list:
+        """The batches of one optimizer step; the epoch's last step may have fewer."""
+        count = min(self.accumulation_steps, num_batches - self.position.batch)
+        group = list(islice(batches, count))
+        if len(group) < count:
+            raise ValueError(
+                f"train_loader has a length of {num_batches} batches and ended after "
+                f"{self.position.batch + len(group)}; give its dataset its true length"
+            )
+        return group
 
     def _remaining_batches(self) -> Iterator:
         """The epoch's batches from the position on; see `run_state` for how."""
@@ -182,21 +206,6 @@ class TrainingRun:
             evaluation,
             self._save_numbered(evaluation),
         )
-
-    def _optimize(self, inputs, targets) -> float:
-        self.optimizer.zero_grad()
-        loss = calc_loss_batch(inputs, targets, self.model, self.device)
-        loss_value = loss.item()
-        if not math.isfinite(loss_value):
-            learning_rate = self.optimizer.param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"the training loss is {loss_value} at step "
-                f"{self.position.global_step}; lower the learning rate (now "
-                f"{learning_rate}) and go on from a checkpoint in {self.checkpoint_dir}"
-            )
-        loss.backward()
-        self.optimizer.step()
-        return loss_value
 
     def _evaluate(self) -> Evaluation:
         return evaluate(

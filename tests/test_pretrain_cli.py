@@ -287,3 +287,68 @@ def test_an_infinite_learning_rate_is_told_in_one_sentence(train):
         SystemExit, match=r"^error: the training loss is nan at step 1;"
     ):
         train("--lr", "inf")
+
+
+# Optimization habits and the token cache
+
+
+HABITS = (
+    *("--warmup-steps", "2", "--final-lr-share", "0.2", "--max-grad-norm", "1"),
+    *("--accumulation-steps", "2", "--decay-matrices-only", "--autocast"),
+)
+
+
+def last_checkpoint(folder):
+    number = list_checkpoints(folder)[-1]
+    paths = [folder / f"{kind}_{number:06d}.pth" for kind in ("model", "optimizer")]
+    return [torch.load(path, weights_only=True) for path in paths]
+
+
+def test_the_habits_reach_the_optimizer(tmp_path):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    main(["--train", str(texts), "--out", str(tmp_path / "out"), *TINY, *HABITS])
+    _, optimizer = last_checkpoint(tmp_path / "out")
+    matrices, vectors = optimizer["param_groups"]
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+    assert matrices["initial_lr"] == 6e-4
+    assert matrices["lr"] == pytest.approx(0.2 * 6e-4)
+
+
+def test_a_run_with_habits_is_interrupted_and_continued_exactly(tmp_path):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    settings = ["--train", str(texts), *TINY, *HABITS, "--save-freq", "1"]
+    main([*settings, "--out", str(tmp_path / "whole")])
+    main([*settings, "--out", str(tmp_path / "cut")])
+    main([*settings, "--out", str(tmp_path / "cut"), "--resume", "1"])
+    whole, cut = (last_checkpoint(tmp_path / name) for name in ("whole", "cut"))
+    assert same(whole, cut)
+
+
+def test_a_schedule_of_another_length_does_not_continue_a_run(tmp_path):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    settings = ["--train", str(texts), "--out", str(tmp_path / "out"), *TINY, *HABITS]
+    main(settings)
+    with pytest.raises(SystemExit, match="the checkpoint is of another run: schedule"):
+        main([*settings, "--resume", "--epochs", "3"])
+
+
+def test_a_token_cache_gives_the_same_run(tmp_path):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    for name, more in (("plain", []), ("kept", ["--token-cache", str(tmp_path / "c")])):
+        main(["--train", str(texts), "--out", str(tmp_path / name), *TINY, *more])
+    plain, kept = (last_checkpoint(tmp_path / name) for name in ("plain", "kept"))
+    assert same(plain, kept)
+    assert len(list((tmp_path / "c").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "kept"), [([], True), (["--hand-memory-back"], False)]
+)
+def test_freed_memory_is_kept_unless_it_is_to_be_handed_back(
+    tmp_path, monkeypatch, flag, kept
+):
+    asked = []
+    monkeypatch.setattr("llm_helpers.pretrain.keep_freed_memory", asked.append)
+    texts = write_folder(tmp_path / "texts", a=ENGLISH)
+    main(["--train", str(texts), "--out", str(tmp_path / "out"), *TINY, *flag])
+    assert asked == [kept]
