@@ -129,27 +129,36 @@ class MultiHeadAttention(nn.Module):
         )  # each (B, H, T, C / H)
         if cache is not None:
             keys, values = cache.append(keys, values)  # the tokens before come first
-        context = F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=_mask_after_cache(queries, keys),
-            dropout_p=self.dropout if self.training else 0.0,  # it ignores eval mode
-            is_causal=queries.shape == keys.shape,
-        )
+        dropout = self.dropout if self.training else 0.0  # PyTorch's ignores eval mode
+        context = causal_attention(queries, keys, values, dropout)
         return self.out_proj(context.transpose(1, 2).reshape(B, T, C))
 
 
-def _mask_after_cache(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor | None:
-    """(T, all tokens): True where a new token may look; None where no mask is needed.
+def causal_attention(queries, keys, values, dropout: float = 0.0) -> torch.Tensor:
+    """Each query's mean of the values up to its own token, weighted by softmax.
 
-    `is_causal` does for a sequence without a past, and one new token may see them all.
+    Queries are (B, H, T, C / H); keys and values may have more tokens before them. With
+    dropout, processors have no fused kernel, and PyTorch works out the masked half too:
+    long sequences go in blocks of queries, each with the keys that it may see.
     """
-    new, seen = queries.shape[2], keys.shape[2]
-    if new in (1, seen):
-        return None
-    mask = torch.ones(new, seen, dtype=torch.bool, device=keys.device)
-    return mask.tril(seen - new)
+    T, seen = queries.shape[2], keys.shape[2]
+    if dropout and T > _BLOCK and queries.device.type == "cpu":
+        ends = range(seen - T + _BLOCK, seen + _BLOCK, _BLOCK)
+        blocks = [
+            causal_attention(q, keys[:, :, :end], values[:, :, :end], dropout)
+            for q, end in zip(queries.split(_BLOCK, dim=2), ends)
+        ]
+        return torch.cat(blocks, dim=2)
+    mask = None
+    if 1 < T < seen:  # one query sees all; without a past, `is_causal` does
+        mask = torch.ones(T, seen, dtype=torch.bool, device=keys.device)
+        mask = mask.tril(seen - T)
+    return F.scaled_dot_product_attention(
+        queries, keys, values, mask, dropout_p=dropout, is_causal=seen == T
+    )
+
+
+_BLOCK = 128  # queries; half and twice as many took as long
 
 
 def _drop_mask(module, state_dict, prefix, *_) -> None:

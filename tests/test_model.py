@@ -20,6 +20,7 @@ from llm_helpers import (
     TransformerBlock,
     calc_loss_batch,
 )
+from llm_helpers.model import causal_attention
 
 VOCABULARY_SIZE = CharTokenizer.n_vocab
 # The exact figures are promised on Linux x86-64; elsewhere sums may round differently.
@@ -361,3 +362,59 @@ def test_a_dropout_outside_0_to_1_is_refused(dropout):
         ValueError, match=f"dropout={dropout} must be at least 0 and below 1"
     ):
         GPTConfig(dropout=dropout)
+
+
+# Attention in blocks: long sequences with dropout
+
+
+def heads(num_tokens, num_cached=0, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, 3, num_cached + num_tokens, 8)
+    q, k, v = (torch.randn(shape, generator=generator) for _ in range(3))
+    return [x.requires_grad_() for x in (q[:, :, num_cached:].detach(), k, v)]
+
+
+NEVER = 1e-12  # a dropout that zeroes nothing, but goes the way of dropout
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "num_cached"), [(10, 0), (12, 0), (9, 3), (4, 7)]
+)
+def test_attention_in_blocks_is_that_of_the_whole_sequence(
+    monkeypatch, num_tokens, num_cached
+):
+    monkeypatch.setattr("llm_helpers.model._BLOCK", 4)
+    whole, blocks = heads(num_tokens, num_cached), heads(num_tokens, num_cached)
+    expected = causal_attention(*whole)
+    found = causal_attention(*blocks, dropout=NEVER)
+    torch.testing.assert_close(found, expected)
+    for output, leaves in ((expected, whole), (found, blocks)):
+        output.sin().sum().backward()
+        assert leaves[0].grad.abs().sum() > 0
+    for one, other in zip(whole, blocks):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_attention_in_blocks_drops_weights_and_scales_the_others(monkeypatch):
+    monkeypatch.setattr("llm_helpers.model._BLOCK", 16)
+    torch.manual_seed(0)
+    queries = torch.zeros(4, 4, 256, 8)  # every visible token weighs the same
+    context = causal_attention(queries, queries, torch.ones_like(queries), dropout=0.5)
+    kept = context[:, :, 0, 0]  # the first token sees itself alone: dropped or doubled
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    means = context[:, :, 64:].mean(dim=(0, 1, 3))
+    assert (means - 1).abs().max() < 5 / (16 * 64) ** 0.5  # five standard errors
+
+
+@pytest.mark.parametrize(("num_tokens", "all_drawn"), [(64, True), (256, False)])
+def test_only_a_long_sequence_spares_the_draws_for_what_is_masked(
+    num_tokens, all_drawn
+):
+    def number_after(action):
+        torch.manual_seed(0)
+        action()
+        return torch.rand(1).item()
+
+    inputs, scores = heads(num_tokens), torch.empty(2, 3, num_tokens, num_tokens)
+    ours = number_after(lambda: causal_attention(*inputs, dropout=0.1))
+    assert (ours == number_after(scores.bernoulli_)) == all_drawn
