@@ -3,6 +3,7 @@
 from llm_helpers.checkpoint import load_checkpoint, read_state, save_checkpoint
 from llm_helpers.checkpoint_folder import checkpoint_path, list_checkpoints
 from llm_helpers.compatibility import CheckpointError
+from llm_helpers.config import GPT2_SIZES, GPTConfig
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import (
     generate,
@@ -21,9 +22,7 @@ from llm_helpers.loss import (
 from llm_helpers.memorisation import CorpusIndex
 from llm_helpers.model import (
     GELU,
-    GPT2_SIZES,
     FeedForward,
-    GPTConfig,
     GPTModel,
     LayerNorm,
     MultiHeadAttention,

@@ -9,12 +9,13 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from llm_helpers.config import GPTConfig
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import check_settings, generate_text
 from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.loss import calc_loss_loader, perplexity
 from llm_helpers.memory import keep_freed_memory
-from llm_helpers.model import GPTConfig, GPTModel
+from llm_helpers.model import GPTModel
 from llm_helpers.optimization import WarmupCosine, weight_decay_groups
 from llm_helpers.paths import DATA_DIR
 from llm_helpers.plotting import plot_losses

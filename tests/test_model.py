@@ -20,7 +20,7 @@ from llm_helpers import (
     TransformerBlock,
     calc_loss_batch,
 )
-from llm_helpers.model import causal_attention
+from llm_helpers.model import Linear, causal_attention
 
 VOCABULARY_SIZE = CharTokenizer.n_vocab
 # The exact figures are promised on Linux x86-64; elsewhere sums may round differently.
@@ -418,3 +418,35 @@ def test_only_a_long_sequence_spares_the_draws_for_what_is_masked(
     inputs, scores = heads(num_tokens), torch.empty(2, 3, num_tokens, num_tokens)
     ours = number_after(lambda: causal_attention(*inputs, dropout=0.1))
     assert (ours == number_after(scores.bernoulli_)) == all_drawn
+
+
+# Linear layers on few tokens
+
+
+@pytest.mark.parametrize("out_features", [1024, 1022, 1021])  # 1021 is prime
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 5), (4, 4), (17, 1), (7,), ()])
+def test_a_linear_layer_on_few_tokens_gives_what_pytorchs_gives(
+    shape, bias, out_features
+):
+    layer = Linear(512, out_features, bias=bias)
+    x, again = (torch.randn(*shape, 512, generator=fixed()) for _ in range(2))
+    expected = torch.nn.functional.linear(x.requires_grad_(), layer.weight, layer.bias)
+    found = layer(again.requires_grad_())
+    torch.testing.assert_close(found, expected)
+    expected.sum().backward()
+    gradient, layer.weight.grad = layer.weight.grad, None
+    found.sum().backward()
+    torch.testing.assert_close(layer.weight.grad, gradient)
+    torch.testing.assert_close(again.grad, x.grad)
+
+
+def fixed():
+    return torch.Generator().manual_seed(0)
+
+
+def test_only_few_tokens_and_large_matrices_are_cut_into_slices():
+    large, small = Linear(512, 1024), Linear(16, 64)
+    assert large._num_slices(torch.zeros(16, 1, 512)) == torch.get_num_threads()
+    assert large._num_slices(torch.zeros(17, 1, 512)) == 1
+    assert small._num_slices(torch.zeros(1, 1, 16)) == 1
