@@ -6,7 +6,7 @@ ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 QUIET_LAB := --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.news_url=None
 
-.PHONY: help lab test lint unit notebook-tests browser-tests notebooks results
+.PHONY: help lab test lint unit notebook-tests browser-tests notebooks results benchmarks
 
 help:
 	@echo 'make lab        open the course in JupyterLab at the first lesson'
@@ -15,6 +15,7 @@ help:
 	@echo 'make browser-tests  drive the charts in JupyterLab, in Chromium'
 	@echo 'make notebooks  re-execute all lessons in fresh kernels and store clean outputs'
 	@echo 'make results    measure again what the README quotes (tests/benchmarks)'
+	@echo 'make benchmarks training step and sampler beside their peers; about an hour'
 
 lab: $(READY)
 	$(PY) -m jupyterlab $(ROOT_FLAG) $(QUIET_LAB) notebooks/00_text_to_batches.ipynb
@@ -42,6 +43,15 @@ results: $(READY)
 	$(PY) tests/benchmarks/measure.py
 	$(PY) tests/benchmarks/live_overhead.py
 	$(PY) tests/benchmarks/picture.py
+
+benchmarks: $(READY)
+	$(PY) -m pip install --quiet -r .ci/requirements.txt
+	$(PY) -m pip install --quiet --no-deps llms-from-scratch==1.0.19
+	$(PY) tests/benchmarks/training_step.py --dropout 0.1
+	$(PY) tests/benchmarks/training_step.py --dropout 0.0
+	$(PY) tests/benchmarks/sampling.py
+	$(PY) tests/benchmarks/large_corpus.py
+	$(PY) tests/benchmarks/checkpoint_time.py
 
 $(READY): requirements.txt pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

@@ -3,7 +3,7 @@
 python tests/benchmarks/training_step.py [--dropout 0.1] [--rounds 3] [--only NAME ...]
 
 Batch 2 x 1024, float32, all cores. Each measurement is a process of its own: one step
-to warm up, then two that count. The contenders take turns, round after round, and the
+to warm up, then one that counts. The contenders take turns, round after round, and the
 medians over all rounds are printed with their spread. Before and after the steps each
 process multiplies matrices, so that every time stands beside what the machine could do
 in the same minute (`ceiling`). "kept" is the same code with freed memory kept
@@ -27,7 +27,7 @@ from results import machine, record_in
 
 from llm_helpers.memory import keep_freed_memory
 
-BATCH_SIZE, STEPS_MEASURED = 2, 2
+BATCH_SIZE, STEPS_MEASURED = 2, 1
 CONTENDERS = [  # as published, and once more with freed memory kept
     *(("llm_helpers", True), ("llm_helpers", False)),
     *(
@@ -63,7 +63,7 @@ def label(name: str, keep: bool) -> str:
 
 
 def measure(name: str, keep: bool, dropout: float) -> dict:
-    """Two steps in this process: seconds, CPU seconds, ceiling, peak memory."""
+    """One step in this process: seconds, CPU seconds, ceiling, peak memory."""
     keep_freed_memory(keep)
     torch.manual_seed(123)
     config = replace(SMALL, dropout=dropout)
