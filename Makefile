@@ -49,6 +49,8 @@ benchmarks: $(READY)
 	$(PY) -m pip install --quiet --no-deps llms-from-scratch==1.0.19
 	$(PY) tests/benchmarks/training_step.py --dropout 0.1
 	$(PY) tests/benchmarks/training_step.py --dropout 0.0
+	$(PY) tests/benchmarks/step_profile.py --dropout 0.1
+	$(PY) tests/benchmarks/step_profile.py --dropout 0.0
 	$(PY) tests/benchmarks/sampling.py
 	$(PY) tests/benchmarks/large_corpus.py
 	$(PY) tests/benchmarks/checkpoint_time.py

@@ -53,6 +53,49 @@ def test_memory_did_not_grow_with_the_steps_where_it_was_measured():
     assert RESULTS["memory_growth_mb_steps_100_to_400"] < 20
 
 
+SPEED_ROWS = {
+    "llm_helpers, kept": "this course",
+    "llm_helpers": "this course, freed memory handed back",
+    "plain": "the step written the plain way",
+    "plain, kept": "the same, freed memory kept",
+    "transformers": "transformers' GPT-2",
+    "transformers, kept": "the same, freed memory kept",
+    "llms-from-scratch": "llms-from-scratch",
+    "llms-from-scratch, kept": "the same, freed memory kept",
+    "llms-from-scratch, its fast model": "llms-from-scratch, its fast model",
+    "llms-from-scratch, its fast model, kept": "the same, freed memory kept",
+}
+
+
+@pytest.mark.parametrize(("contender", "label"), SPEED_ROWS.items())
+def test_a_row_of_the_speed_table_is_what_was_measured(contender, label):
+    cells = [label]
+    for dropout in ("dropout 0.1", "dropout 0.0"):
+        found = RESULTS["training_step"][dropout][contender]
+        cells += [f"{found['wall_s']:.1f}", f"{found['cpu_s']:.1f}"]
+        cells += [f"{found['share_of_ceiling']:.0%}"]
+    assert f"| {' | '.join(cells)} |" in README
+
+
+def test_the_speed_of_sampling_is_that_measured():
+    text = " ".join(README.split())
+    for contender, label in (
+        ("llm_helpers", "the course {:.1f} tokens a second"),
+        ("transformers", "transformers {:.1f}"),
+        ("llm_helpers without cache", "without its cache {:.1f}"),
+    ):
+        speed = RESULTS["sampling"][contender]["tokens_per_s"]
+        assert label.format(speed) in text
+
+
+def test_the_large_corpus_is_as_measured():
+    found, text = RESULTS["large_corpus"], " ".join(README.split())
+    assert f"{found['gigabytes']:.1f} GB of text" in text
+    assert f"in {found['tokenising_s']:.0f} s" in text
+    assert f"at most {found['peak_gb']} GB of memory" in text
+    assert found["peak_gb"] < 2
+
+
 def test_the_machine_is_named():
     assert RESULTS["machine"] in " ".join(README.split())
 

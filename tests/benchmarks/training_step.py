@@ -112,6 +112,7 @@ def summarise(runs: list[dict], dropout: float) -> dict:
     summary["share_of_ceiling"] = round(statistics.median(shares), 3)
     tokens = BATCH_SIZE * SMALL.context_len
     summary["tokens_per_s"] = round(tokens / statistics.median(walls), 1)
+    summary["rounds"] = len(runs)
     return summary
 
 
