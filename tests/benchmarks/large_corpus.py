@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from llm_helpers import GPTModel, LLMDataset, TrainingRun, load_tokenizer, tern_haven
 from llm_helpers.memory import keep_freed_memory
 
-CONTEXT_LEN, BATCH_SIZE, NUM_STEPS = 128, 8, 100
+CONTEXT_LEN, BATCH_SIZE, NUM_STEPS = 128, 4, 100
 PART_BYTES = 20_000_000
 PEAK_LIMIT_GB = 2.0
 
