@@ -49,9 +49,7 @@ def test_the_operations_of_a_step_are_those_that_pytorch_counts():
 def test_every_contender_learns(name):
     for package in ("transformers", "llms_from_scratch"):
         if name.startswith(package.replace("_", "-")):
-            pytest.importorskip(
-                package, reason="`make benchmarks` installs it"
-            )
+            pytest.importorskip(package, reason="`make benchmarks` installs it")
     torch.manual_seed(1)
     model, step = STEPS[name](replace(TINY, dropout=0.1), "cpu")
     losses = [step(*batch()) for _ in range(40)]
