@@ -56,7 +56,7 @@ class Linear(nn.Linear):
             return super().forward(x)
         slices = self.weight.view(num_slices, -1, self.in_features)
         columns = x.reshape(-1, self.in_features).T.expand(num_slices, -1, -1)
-        products = (slices @ columns).flatten(0, 1).T  # (tokens, out)
+        products = (slices @ columns).flatten(0, 1).T.contiguous()  # (tokens, out)
         y = products.reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
