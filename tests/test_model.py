@@ -429,7 +429,7 @@ def test_only_a_long_sequence_spares_the_draws_for_what_is_masked(
 def test_a_linear_layer_on_few_tokens_gives_what_pytorchs_gives(
     shape, bias, out_features
 ):
-    layer = Linear(512, out_features, bias=bias)
+    layer = Linear(512, out_features, bias=bias).eval()
     x, again = (torch.randn(*shape, 512, generator=fixed()) for _ in range(2))
     expected = torch.nn.functional.linear(x.requires_grad_(), layer.weight, layer.bias)
     found = layer(again.requires_grad_())
@@ -446,7 +446,7 @@ def fixed():
 
 
 def test_only_few_tokens_and_large_matrices_are_cut_into_slices():
-    large, small = Linear(512, 1024), Linear(16, 64)
+    large, small = Linear(512, 1024).eval(), Linear(16, 64).eval()
     assert large._num_slices(torch.zeros(16, 1, 512)) == torch.get_num_threads()
     assert large._num_slices(torch.zeros(17, 1, 512)) == 1
     assert small._num_slices(torch.zeros(1, 1, 16)) == 1
