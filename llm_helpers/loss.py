@@ -76,7 +76,7 @@ def calc_loss_loader(
         for i, (input_batch, target_batch) in enumerate(evaluation_loader(data_loader)):
             if i == num_batches:
                 break
-            num_tokens = (target_batch != IGNORED_TARGET).sum().item()
+            num_tokens = num_counted(target_batch)
             if num_tokens == 0:
                 continue  # the mean over no token is nan
             loss = calc_loss_batch(input_batch, target_batch, model, device)
@@ -88,6 +88,11 @@ def calc_loss_loader(
             "add text, lower batch_size, or set drop_last=False"
         )
     return total_loss / total_tokens
+
+
+def num_counted(targets: torch.Tensor) -> int:
+    """How many of the targets count in a mean loss."""
+    return int((targets != IGNORED_TARGET).sum())
 
 
 def perplexity(loss_nats: float) -> float:

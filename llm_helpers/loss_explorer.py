@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from llm_helpers.chart import (
 from llm_helpers.checkpoint import read_state
 from llm_helpers.checkpoint_folder import newest_checkpoints
 from llm_helpers.loss import perplexity
+from llm_helpers.optimization import num_optimizer_steps
 from llm_helpers.trace import LoggedEvaluation, RunLog
 from llm_helpers.training import TrainingRun
 
@@ -53,7 +53,7 @@ class LossCurve:
             log, best = RunLog.from_state(state), state["best"]
             described = state["run"]
             accumulated = described.get("accumulation_steps") or 1
-            steps = math.ceil(described["batches in an epoch"] / accumulated)
+            steps = num_optimizer_steps(described["batches in an epoch"], accumulated)
         evaluations = [e for e in log.evaluations if e.val_loss is not None]
         if not evaluations:
             raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from llm_helpers.loss import IGNORED_TARGET, calc_loss_batch
+from llm_helpers.loss import calc_loss_batch, num_counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,11 @@ def weight_decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     ]
 
 
+def num_optimizer_steps(num_batches: int, accumulation_steps: int) -> int:
+    """Steps of an epoch; its last one may take fewer batches."""
+    return math.ceil(num_batches / accumulation_steps)
+
+
 def make_scheduler(
     optimizer: torch.optim.Optimizer, schedule, steps_done: int
 ) -> LambdaLR | None:
@@ -97,12 +102,12 @@ def optimizer_step(run, batches: list) -> float:
         FloatingPointError: loss or gradients are not finite; no weight was changed.
     """
     run.optimizer.zero_grad()
-    counts = [int((targets != IGNORED_TARGET).sum()) for _, targets in batches]
-    mean = 0.0
+    counts = [num_counted(targets) for _, targets in batches]
+    total, mean = max(1, sum(counts)), 0.0
     for (inputs, targets), count in zip(batches, counts):
         with _precision(run):
             loss = calc_loss_batch(inputs, targets, run.model, run.device)
-        loss = loss * (count / max(1, sum(counts)))
+        loss = loss * (count / total)
         mean += loss.item()
         _check_finite(run, "training loss", mean)
         loss.backward()

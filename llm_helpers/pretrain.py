@@ -1,7 +1,6 @@
 """Pretrain a GPT on a folder of texts: `python -m llm_helpers.pretrain --help`."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
@@ -16,7 +15,11 @@ from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.loss import calc_loss_loader, perplexity
 from llm_helpers.memory import keep_freed_memory
 from llm_helpers.model import GPTModel
-from llm_helpers.optimization import WarmupCosine, weight_decay_groups
+from llm_helpers.optimization import (
+    WarmupCosine,
+    num_optimizer_steps,
+    weight_decay_groups,
+)
 from llm_helpers.paths import DATA_DIR
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
@@ -98,7 +101,7 @@ def _optimizer(model: GPTModel, args: argparse.Namespace) -> torch.optim.AdamW:
 def _schedule(args: argparse.Namespace, num_batches: int) -> WarmupCosine | None:
     if args.warmup_steps is None:
         return None
-    steps_per_epoch = math.ceil(num_batches / max(1, args.accumulation_steps))
+    steps_per_epoch = num_optimizer_steps(num_batches, max(1, args.accumulation_steps))
     return WarmupCosine(
         warmup_steps=args.warmup_steps,
         total_steps=args.epochs * steps_per_epoch,

@@ -7,7 +7,6 @@ where that is due, and yields a record. Whoever drives it decides what to show:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -25,7 +24,12 @@ from llm_helpers.checkpoint_folder import (
 )
 from llm_helpers.data import Vocabulary
 from llm_helpers.evaluation import Evaluation, evaluate
-from llm_helpers.optimization import describe_habits, make_scheduler, optimizer_step
+from llm_helpers.optimization import (
+    describe_habits,
+    make_scheduler,
+    num_optimizer_steps,
+    optimizer_step,
+)
 from llm_helpers.resume import announce_disk_use, load_position, make_way
 from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
@@ -128,7 +132,7 @@ class TrainingRun:
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.train_loader) / self.accumulation_steps)
+        return num_optimizer_steps(len(self.train_loader), self.accumulation_steps)
 
     def _train_epoch(self) -> Iterator[StepRecord | EpochRecord]:
         self.model.train()
