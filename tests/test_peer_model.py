@@ -3,12 +3,18 @@
 transformers is none of the course's dependencies; the test runs where it is installed.
 """
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from llm_helpers import GPTConfig, GPTModel, calc_loss_batch
 
-transformers = pytest.importorskip(
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+from contenders import transformers_model
+
+pytest.importorskip(
     "transformers", reason="the comparison needs `pip install transformers`"
 )
 
@@ -34,18 +40,8 @@ MID_SIZE = GPTConfig(
 
 def peer_of(model):
     """A GPT2LMHeadModel with the weights of ours; its Conv1D layers are transposed."""
-    config = model.config
-    peer = transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(
-            vocab_size=config.vocabulary_size,
-            n_positions=config.context_len,
-            n_embd=config.embedding_dim,
-            n_layer=config.num_layers,
-            n_head=config.num_heads,
-            tie_word_embeddings=False,
-            attn_implementation="eager",
-            **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
-        )
+    peer = transformers_model(
+        model.config, tie_word_embeddings=False, attn_implementation="eager"
     )
     peer.load_state_dict(peer_state(model), strict=True)
     return peer.eval()

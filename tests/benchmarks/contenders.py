@@ -63,7 +63,7 @@ STEPS = {
 }
 
 
-def transformers_model(config):
+def transformers_model(config, **settings):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     rate = config.dropout
@@ -77,6 +77,7 @@ def transformers_model(config):
             resid_pdrop=rate,
             embd_pdrop=rate,
             attn_pdrop=rate,
+            **settings,
         )
     )
 
