@@ -51,7 +51,7 @@ def main() -> None:
         for contender in chosen:
             results[label(*contender)].append(_in_a_process(*contender, args.dropout))
             print(i, label(*contender), results[label(*contender)][-1], flush=True)
-    summary = {name: summarise(runs, args.dropout) for name, runs in results.items()}
+    summary = {name: summarise(runs) for name, runs in results.items()}
     print(f"\n{machine()}, dropout {args.dropout}, medians of {args.rounds} rounds")
     print(table(summary))
     if not args.only:
@@ -100,7 +100,7 @@ def sgemm_rate(size: int = 2048, repeats: int = 8) -> float:
     return repeats * 2 * size**3 / (time.perf_counter() - started) / 1e9
 
 
-def summarise(runs: list[dict], dropout: float) -> dict:
+def summarise(runs: list[dict]) -> dict:
     """Medians, the spread of wall time, and the share of the ceiling reached."""
     summary = {
         key: round(statistics.median(r[key] for r in runs), 2) for key in runs[0]
