@@ -115,8 +115,6 @@ class LiveTraining(Chart):
         run = self.training_run
         try:
             await asyncio.sleep(0)
-            if self.paused:
-                self._show()  # the very step it holds at
             while self.paused and not run.stop_requested:
                 await asyncio.sleep(0.05)
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -128,6 +126,7 @@ class LiveTraining(Chart):
         """Hold the run after the step it is at."""
         if not self.pause_button.disabled:
             self.paused = True
+            self._show()  # before it says so: the very step it holds at
             self._set_state("paused")
 
     def go_on(self, _button=None) -> None:

@@ -225,6 +225,10 @@ def while_paused(tmp_path_factory):
 
     async def reader(live, training):
         await reach(live, 10)
+        live.state.observe(
+            lambda _: seen.setdefault("counted as it says so", live.numbers.value),
+            "value",
+        )
         click(live, "Pause")
         await asyncio.sleep(0.3)
         seen["steps"] = live.training_run.position.global_step
@@ -252,6 +256,10 @@ def test_the_chart_says_that_the_run_is_paused(while_paused):
 
 def test_the_step_counter_shows_the_step_the_run_holds_at(while_paused):
     assert while_paused["numbers"].startswith("step 10 of 21")
+
+
+def test_the_step_counter_is_right_before_the_chart_says_paused(while_paused):
+    assert while_paused["counted as it says so"] == while_paused["numbers"]
 
 
 def test_the_curve_goes_up_to_the_step_the_run_holds_at(while_paused):
