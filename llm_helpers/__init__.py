@@ -11,6 +11,7 @@ from llm_helpers.generation import (
     generate_texts,
     next_token_probas,
 )
+from llm_helpers.gpt2_weights import load_gpt2_weights
 from llm_helpers.grammar import Grammar
 from llm_helpers.lesson import set_up
 from llm_helpers.loss import (
@@ -68,6 +69,7 @@ __all__ = [
     "generate_texts",
     "list_checkpoints",
     "load_checkpoint",
+    "load_gpt2_weights",
     "load_tokenizer",
     "next_token_probas",
     "perplexity",

@@ -5,7 +5,9 @@ Checkpoint N is `model_00000N.pth` and `optimizer_00000N.pth`, plain state dicts
 to continue; and `manifest_00000N.json`, sizes and SHA-256 of the others. All files are
 written under temporary names, flushed to the disk and renamed, the manifest last: it
 makes the checkpoint count. An interrupted run leaves one more, `..._interrupted`,
-outside the numbering.
+outside the numbering. A sharded run has a folder of slices, `sharded_00000N`, in place
+of the model's file (see `sharding`); either kind goes into any run. Of several
+processes, rank 0 writes and all read: the folder must be one that they share.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from torch import nn
 
 from llm_helpers.checkpoint_folder import (
     FORMAT,
+    KINDS,
     checkpoint_path,
     manifest_sha256,
+    remove,
     remove_temporary_files,
     sha256,
+    size_on_disk,
     verify_checkpoint,
 )
 from llm_helpers.compatibility import (
@@ -34,6 +39,7 @@ from llm_helpers.compatibility import (
     check_model_state,
     check_optimizer_state,
 )
+from llm_helpers.parallel import is_sharded, on_first
 
 _SPARE_BYTES = 1_000_000  # file headers, run state, manifest
 
@@ -55,16 +61,16 @@ def save_checkpoint(
         OSError: the disk is too full or fails; earlier checkpoints stay as they are.
     """
     folder = Path(checkpoint_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary_files(folder)
     contents = {"optimizer": optimizer.state_dict(), "model": model.state_dict()}
     if state is not None:
         contents = {"state": state, **contents}
-    _check_free_space(folder, num_bytes(contents) + _SPARE_BYTES)
+    on_first(_make_room, folder, num_bytes(contents) + _SPARE_BYTES)
     try:
-        _write(folder, number, contents)
+        if is_sharded(model):
+            contents = _write_slices(folder, number, contents)
+        on_first(_write, folder, number, contents)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as either
-        remove_temporary_files(folder)
+        on_first(remove_temporary_files, folder)
         raise OSError(
             f"checkpoint {number} could not be written to {folder} ({error}); earlier "
             "checkpoints are whole, free some space and continue from the newest"
@@ -95,14 +101,16 @@ def load_checkpoint(
         CheckpointError: a file is damaged, or belongs to another model or optimizer.
     """
     paths = verify_checkpoint(checkpoint_dir, number)
-    model_state = _read(paths["model"])
-    check_model_state(model_state, model, paths["model"])
     state = _read(paths["state"]) if "state" in paths else None
+    model_state, optimizer_state = _read_contents(paths, model, optimizer)
+    check_model_state(model_state, model, paths.get("model", paths.get("sharded")))
     if state is not None and check_state is not None:
         check_state(state)
     if optimizer is not None:
-        optimizer_state = _read(paths["optimizer"])
         check_optimizer_state(optimizer_state, optimizer, paths["optimizer"])
+    if is_sharded(model):
+        _slice(model_state, optimizer_state, model, optimizer)
+    if optimizer is not None:
         optimizer.load_state_dict(optimizer_state)
     model.load_state_dict(model_state)
     return state
@@ -125,28 +133,82 @@ def num_bytes(state) -> int:
     return 0
 
 
+def _read_contents(paths: dict, model, optimizer) -> tuple[dict, dict | None]:
+    """Both state dicts, whichever kind of checkpoint it is."""
+    rest = None if optimizer is None else _read(paths["optimizer"])
+    if "model" in paths:
+        return _read(paths["model"]), rest
+    from llm_helpers.sharding import read_slices  # half a second, for those who need it
+
+    try:
+        return read_slices(paths["sharded"], rest, model, optimizer)
+    except Exception as error:  # damaged bytes can raise anything
+        raise DamagedCheckpointError(
+            f"{paths['sharded']} is damaged ({error}); {REMEDY}"
+        ) from error
+
+
+def _slice(model_state: dict, optimizer_state: dict | None, model, optimizer) -> None:
+    """Cut whole tensors for this process, as those are that they go into."""
+    from llm_helpers.sharding import sliced_as
+
+    for name, like in model.state_dict().items():
+        model_state[name] = sliced_as(model_state[name], like)
+    if optimizer is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for i, moments in optimizer_state["state"].items():
+            for name, value in moments.items():
+                if value.shape == parameters[i].shape:
+                    moments[name] = sliced_as(value, parameters[i])
+
+
+def _write_slices(folder: Path, number: int | str, contents: dict) -> dict:
+    """All processes write their slices; what is left is for rank 0 to write."""
+    from llm_helpers.sharding import write_slices
+
+    slices = checkpoint_path(folder, "sharded", number).with_suffix(".tmp")
+    model_state, optimizer_state = contents.pop("model"), contents.pop("optimizer")
+    rest = write_slices(slices, model_state, optimizer_state)
+    return {**contents, "optimizer": rest, "sharded": None}
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_temporary_files(folder)
+    _check_free_space(folder, needed)
+
+
 def _write(folder: Path, number: int | str, contents: dict[str, dict]) -> None:
     paths = {kind: checkpoint_path(folder, kind, number) for kind in contents}
     manifest_path = checkpoint_path(folder, "manifest", number)
     after = contents.get("state", {}).get("checkpoint")
-    manifest = {"format": FORMAT, "after": -1 if after is None else after, "files": {}}
+    manifest = {
+        "format": FORMAT if "sharded" in contents else 1,
+        "after": -1 if after is None else after,
+        "files": {},
+    }
     for kind, path in paths.items():
-        with open(path.with_suffix(".tmp"), "wb") as file:
-            torch.save(contents[kind], file)
-            _flush(file)
+        temporary = path.with_suffix(".tmp")
+        if kind == "sharded":  # its files were flushed by those who wrote them
+            _flush_folder(temporary)
+        else:
+            with open(temporary, "wb") as file:
+                torch.save(contents[kind], file)
+                _flush(file)
         manifest["files"][path.name] = {
-            "bytes": path.with_suffix(".tmp").stat().st_size,
-            "sha256": sha256(path.with_suffix(".tmp")),
+            "bytes": size_on_disk(temporary),
+            "sha256": sha256(temporary),
         }
     manifest["sha256"] = manifest_sha256(manifest)
     with open(manifest_path.with_suffix(".tmp"), "w", encoding="utf-8") as file:
         json.dump(manifest, file, indent=1)
         _flush(file)
     manifest_path.unlink(missing_ok=True)  # from here the old one does not count
+    for kind in KINDS:
+        if kind == "sharded" or kind not in contents:
+            remove(checkpoint_path(folder, kind, number))
     for path in (*paths.values(), manifest_path):
         os.replace(path.with_suffix(".tmp"), path)
-    if "state" not in contents:  # that of the checkpoint which this one replaces
-        checkpoint_path(folder, "state", number).unlink(missing_ok=True)
     _flush_folder(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,18 +15,19 @@ from llm_helpers.compatibility import (
     DamagedCheckpointError,
 )
 
-FORMAT = 1
-KINDS = ("state", "optimizer", "model")  # in the order of renaming
+FORMAT = 2  # with slices; a checkpoint without them is of format 1
+KINDS = ("state", "optimizer", "sharded", "model")  # in the order of renaming
 INTERRUPTED = "interrupted"
+_SUFFIXES = {"manifest": ".json", "sharded": ""}  # the latter is a folder
 _NAME = re.compile(
-    rf"({'|'.join(KINDS)}|manifest)_(\d{{6,}}|{INTERRUPTED})\.(?:pth|json|tmp)"
+    rf"({'|'.join(KINDS)}|manifest)_(\d{{6,}}|{INTERRUPTED})(?:\.(?:pth|json|tmp))?"
 )
 
 
 def checkpoint_path(checkpoint_dir: str | Path, kind: str, number: int | str) -> Path:
     """`model_000007.pth`, `manifest_000007.json`, `state_interrupted.pth`, ..."""
-    suffix = "json" if kind == "manifest" else "pth"
-    return Path(checkpoint_dir) / f"{kind}_{checkpoint_tag(number)}.{suffix}"
+    suffix = _SUFFIXES.get(kind, ".pth")
+    return Path(checkpoint_dir) / f"{kind}_{checkpoint_tag(number)}{suffix}"
 
 
 def checkpoint_tag(number: int | str) -> str:
@@ -52,15 +54,15 @@ def verify_checkpoint(checkpoint_dir: str | Path, number: int | str) -> dict[str
     paths = {kind: checkpoint_path(checkpoint_dir, kind, number) for kind in KINDS}
     if not manifest_path.is_file():
         _check_without_manifest(checkpoint_dir, number)
-        return {kind: path for kind, path in paths.items() if kind != "state"}
+        return {kind: paths[kind] for kind in ("optimizer", "model")}
     files = read_manifest(manifest_path)["files"]
     for name, entry in files.items():
         path = manifest_path.with_name(name)
-        if not path.is_file():
+        if not path.exists():
             raise DamagedCheckpointError(f"{path} is missing; {REMEDY}")
-        if path.stat().st_size != entry["bytes"]:
+        if size_on_disk(path) != entry["bytes"]:
             raise DamagedCheckpointError(
-                f"{path} is damaged: it has {path.stat().st_size} bytes instead of "
+                f"{path} is damaged: it has {size_on_disk(path)} bytes instead of "
                 f"{entry['bytes']}; {REMEDY}"
             )
         if sha256(path) != entry["sha256"]:
@@ -119,9 +121,12 @@ def read_manifest(path: Path) -> dict:
         if manifest["sha256"] != manifest_sha256(manifest):
             raise ValueError("its SHA-256 is not its own")
         tag = path.stem.removeprefix("manifest_")
-        own = {f"{kind}_{tag}.pth" for kind in KINDS}
+        own = {kind: f"{kind}_{tag}{_SUFFIXES.get(kind, '.pth')}" for kind in KINDS}
         names = set(manifest["files"])
-        if not {f"model_{tag}.pth", f"optimizer_{tag}.pth"} <= names <= own:
+        weights = {own["model"], own["sharded"]} & names
+        if own["optimizer"] not in names or len(weights) != 1:
+            raise ValueError("it lacks files")
+        if not names <= set(own.values()):
             raise ValueError("it lists other files")
         for entry in manifest["files"].values():
             int(entry["bytes"]), str(entry["sha256"])
@@ -145,13 +150,13 @@ def prune_checkpoints(checkpoint_dir: str | Path, keep: set[int]) -> None:
     """Delete numbered checkpoints that are not to be kept."""
     for _, tag, path in _files(checkpoint_dir):
         if tag != INTERRUPTED and int(tag) not in keep:
-            path.unlink()
+            remove(path)
 
 
 def remove_interrupted(checkpoint_dir: str | Path) -> None:
     """Delete the interrupted checkpoint, once a later numbered one is valid."""
     for kind in ("manifest", *KINDS):
-        checkpoint_path(checkpoint_dir, kind, INTERRUPTED).unlink(missing_ok=True)
+        remove(checkpoint_path(checkpoint_dir, kind, INTERRUPTED))
 
 
 def set_aside_checkpoints(
@@ -180,20 +185,20 @@ def set_aside_checkpoints(
     return aside
 
 
-def _files(checkpoint_dir: str | Path, suffixes=(".pth", ".json")) -> list[tuple]:
+def _files(checkpoint_dir: str | Path, suffixes=(".pth", ".json", "")) -> list[tuple]:
     """(kind, tag, path) of every checkpoint file in the folder, sorted by kind.
 
     So whoever moves or deletes them begins with the manifests and ends with the states:
     what a kill leaves behind never looks like another program's checkpoint.
     """
-    paths = sorted(Path(checkpoint_dir).glob("*_*.*"))
+    paths = sorted(Path(checkpoint_dir).glob("*_*"))
     matches = ((_NAME.fullmatch(p.name), p) for p in paths)
     return [(m[1], m[2], p) for m, p in matches if m and p.suffix in suffixes]
 
 
 def remove_temporary_files(folder: Path) -> None:
     for _, _, path in _files(folder, suffixes=(".tmp",)):
-        path.unlink()
+        remove(path)
 
 
 def _numbers(checkpoint_dir: str | Path) -> list[int]:
@@ -226,6 +231,25 @@ def _check_without_manifest(checkpoint_dir: str | Path, number: int | str) -> No
             )
 
 
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(map(size_on_disk, path.iterdir()))
+    return path.stat().st_size
+
+
 def sha256(path: Path) -> str:
+    """Of a file, or of the names in a folder with their own."""
+    if path.is_dir():
+        lines = [f"{file.name} {sha256(file)}" for file in sorted(path.iterdir())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,7 +36,10 @@ def calc_loss_batch(
     Raises:
         ValueError: a target is outside the vocabulary.
     """
-    input_batch, target_batch = input_batch.to(device), target_batch.to(device)
+    input_batch, target_batch = (
+        batch.to(device, non_blocking=batch.is_pinned())
+        for batch in (input_batch, target_batch)
+    )
     logits = model(input_batch)
     try:
         return F.cross_entropy(logits.flatten(0, 1), target_batch.flatten())

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from llm_helpers.loss import calc_loss_batch, num_counted
+from llm_helpers.parallel import averaging, num_processes, own_rows, total, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ def describe_habits(run) -> dict:
         else None,
         "max_grad_norm": run.max_grad_norm,
         "autocast": run.autocast or None,
+        "compile": run.compile or None,
     }
 
 
@@ -102,21 +104,23 @@ def optimizer_step(run, batches: list) -> float:
         FloatingPointError: loss or gradients are not finite; no weight was changed.
     """
     run.optimizer.zero_grad()
-    counts = [num_counted(targets) for _, targets in batches]
-    total, mean = max(1, sum(counts)), 0.0
-    for (inputs, targets), count in zip(batches, counts):
-        with _precision(run):
-            loss = calc_loss_batch(inputs, targets, run.model, run.device)
-        loss = loss * (count / total)
-        mean += loss.item()
-        _check_finite(run, "training loss", mean)
-        loss.backward()
+    num_tokens, mean = max(1, sum(num_counted(targets) for _, targets in batches)), 0.0
+    for i, batch in enumerate(batches):
+        inputs, targets, count = own_rows(*batch)
+        last = i + 1 == len(batches)
+        with averaging(run.trained_model, now=last):
+            with _precision(run):
+                loss = calc_loss_batch(inputs, targets, run.trained_model, run.device)
+            loss = loss * (count / num_tokens)
+            mean += total(loss.item())
+            _check_finite(run, "training loss", mean)
+            (loss * num_processes()).backward()
     if run.max_grad_norm is not None:
         parameters = [
             p for group in run.optimizer.param_groups for p in group["params"]
         ]
         norm = nn.utils.clip_grad_norm_(parameters, run.max_grad_norm)
-        _check_finite(run, "gradients' norm", norm.item())
+        _check_finite(run, "gradients' norm", whole(norm).item())
     run.optimizer.step()
     if run.scheduler is not None:
         run.scheduler.step()

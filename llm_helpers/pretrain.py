@@ -1,16 +1,23 @@
-"""Pretrain a GPT on a folder of texts: `python -m llm_helpers.pretrain --help`."""
+"""Pretrain a GPT on a folder of texts: `python -m llm_helpers.pretrain --help`.
+
+On several processes, of one machine or more, the same command under torchrun:
+`torchrun --nproc-per-node 2 -m llm_helpers.pretrain ...`.
+"""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from llm_helpers.config import GPTConfig
 from llm_helpers.data import LLMDataset, split_dataset
 from llm_helpers.generation import check_settings, generate_text
+from llm_helpers.gpt2_weights import load_gpt2_weights
 from llm_helpers.interrupt import stop_on_signals
 from llm_helpers.loss import calc_loss_loader, perplexity
 from llm_helpers.memory import keep_freed_memory
@@ -20,7 +27,16 @@ from llm_helpers.optimization import (
     num_optimizer_steps,
     weight_decay_groups,
 )
-from llm_helpers.paths import DATA_DIR
+from llm_helpers.options import parse_arguments
+from llm_helpers.parallel import (
+    best_device,
+    is_first_here,
+    num_processes,
+    process_group,
+    processes_here,
+    rank,
+    was_restarted,
+)
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
 from llm_helpers.trace import StepRecord, trace
@@ -29,15 +45,16 @@ from llm_helpers.training import LossHistory, TrainingRun
 
 def main(argv: list[str] | None = None) -> None:
     sys.stdout.reconfigure(encoding="utf-8", errors="replace")
-    args = _parse(argv)
+    args = parse_arguments(argv)
     try:
-        _pretrain(args)
+        device = _device(args.device)
+        with process_group(device) as device:
+            _pretrain(args, device)
     except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if is_first_here() else 1)
 
 
-def _pretrain(args: argparse.Namespace) -> None:
-    _check_device(args.device)
+def _pretrain(args: argparse.Namespace, device: torch.device) -> None:
     check_settings(
         args.top_k,
         args.temperature,
@@ -45,31 +62,26 @@ def _pretrain(args: argparse.Namespace) -> None:
         context_size=args.context_len,
     )
     keep_freed_memory(not args.hand_memory_back)
+    _set_threads(args.threads)
     torch.manual_seed(args.seed)
     tokenizer = load_tokenizer("gpt2")
-    train_loader, val_loader = _loaders(args)
-    config = GPTConfig(
-        embedding_dim=args.embedding_dim,
-        num_layers=args.layers,
-        num_heads=args.heads,
-        context_len=args.context_len,
-        vocabulary_size=tokenizer.n_vocab,
-        dropout=args.dropout,
-    )
-    model = GPTModel.from_config(config)
+    train_loader, val_loader = _loaders(args, pin_memory=device.type == "cuda")
+    model = _model(args, tokenizer.n_vocab).to(device)
+    if args.fsdp:
+        _shard(model, device)
     run = TrainingRun(
         model=model,
         optimizer=_optimizer(model, args),
         train_loader=train_loader,
         num_epochs=args.epochs,
-        device=args.device,
+        device=device,
         eval_freq=args.eval_freq,
         eval_iter=args.eval_iter,
         tokenizer=tokenizer,
         start_context=args.prompt,
         save_freq=args.save_freq,
         checkpoint_dir=args.out,
-        checkpoint=args.resume,
+        checkpoint="latest" if was_restarted() else args.resume,
         val_loader=val_loader,
         keep_last=args.keep_last,
         keep_best=args.keep_best,
@@ -77,16 +89,49 @@ def _pretrain(args: argparse.Namespace) -> None:
         max_grad_norm=args.max_grad_norm,
         accumulation_steps=args.accumulation_steps,
         autocast=args.autocast,
+        compile=args.compile,
         say=tqdm.write,
     )
-    num_parameters = sum(p.numel() for p in model.parameters())
-    print(
-        f"{num_parameters:,} parameters, {len(train_loader)} training batches of "
-        f"{args.batch_size} x {args.context_len} tokens, {args.epochs} epochs"
-    )
+    _announce(run, args)
     _drive(run)
     if run.finished:
         _report(run, args)
+
+
+def _model(args: argparse.Namespace, vocabulary_size: int) -> GPTModel:
+    if args.gpt2_weights is not None:
+        return load_gpt2_weights(args.gpt2_weights, dropout=args.dropout)
+    config = GPTConfig(
+        embedding_dim=args.embedding_dim,
+        num_layers=args.layers,
+        num_heads=args.heads,
+        context_len=args.context_len,
+        vocabulary_size=vocabulary_size,
+        dropout=args.dropout,
+    )
+    return GPTModel.from_config(config)
+
+
+def _shard(model: GPTModel, device: torch.device) -> None:
+    if not dist.is_initialized():
+        raise ValueError(
+            "--fsdp spreads the model over several processes; start them with "
+            "torchrun --nproc-per-node 2 -m llm_helpers.pretrain --fsdp ..."
+        )
+    from llm_helpers.sharding import shard
+
+    shard(model, device)
+
+
+def _announce(run: TrainingRun, args: argparse.Namespace) -> None:
+    num_parameters = sum(p.numel() for p in run.model.parameters())
+    where = f"on {run.device.type}"
+    if num_processes() > 1:
+        where = f"in {num_processes()} processes {where}"
+    run.say(
+        f"{num_parameters:,} parameters, {len(run.train_loader)} training batches of "
+        f"{args.batch_size} x {args.context_len} tokens, {args.epochs} epochs, {where}"
+    )
 
 
 def _optimizer(model: GPTModel, args: argparse.Namespace) -> torch.optim.AdamW:
@@ -109,22 +154,33 @@ def _schedule(args: argparse.Namespace, num_batches: int) -> WarmupCosine | None
     )
 
 
-def _check_device(device: str) -> None:
+def _device(name: str | None) -> torch.device:
     try:
+        device = best_device() if name is None else torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # unknown, or not on this machine
         raise ValueError(
-            f"device={device!r} cannot be used on this machine; use --device cpu"
+            f"device={name!r} cannot be used on this machine; use --device cpu"
         ) from error
+    return device
+
+
+def _set_threads(asked: int | None) -> None:
+    """Processes of one machine share its cores; torchrun leaves each with one."""
+    if asked is None and processes_here() > 1 and torch.get_num_threads() == 1:
+        asked = max(1, (os.cpu_count() or 1) // processes_here())
+    if asked is not None:
+        torch.set_num_threads(asked)
 
 
 def _drive(run: TrainingRun) -> None:
     """The training loop behind a progress bar; evaluations are printed above it."""
     total = run.num_epochs * run.steps_per_epoch
-    with stop_on_signals(run), tqdm(total=total, unit="step", file=sys.stderr) as bar:
+    bar = tqdm(total=total, unit="step", file=sys.stderr, disable=rank() > 0)
+    with stop_on_signals(run), bar:
         for record in run.steps():
             if record.evaluation:
-                tqdm.write("\n".join(trace(record)), file=sys.stdout)
+                run.say("\n".join(trace(record)))
             if isinstance(record, StepRecord):
                 bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
             bar.update(record.global_step + 1 - bar.n)
@@ -132,10 +188,6 @@ def _drive(run: TrainingRun) -> None:
 
 def _report(run: TrainingRun, args: argparse.Namespace) -> None:
     loss = calc_loss_loader(run.val_loader, run.model, run.device)
-    print(
-        f"Validation loss {loss:.3f} nats per token, perplexity {perplexity(loss):,.1f}"
-    )
-    print(f"Loss curves: {_save_plot(run.history, run, args)}")
     sample = generate_text(
         run.model,
         args.prompt,
@@ -145,7 +197,12 @@ def _report(run: TrainingRun, args: argparse.Namespace) -> None:
         top_k=args.top_k,
         temperature=args.temperature,
     )
-    print(f"Sample (top-k {args.top_k}, temperature {args.temperature}):\n{sample}")
+    run.say(
+        f"Validation loss {loss:.3f} nats per token, perplexity {perplexity(loss):,.1f}"
+    )
+    if rank() == 0:
+        run.say(f"Loss curves: {_save_plot(run.history, run, args)}")
+    run.say(f"Sample (top-k {args.top_k}, temperature {args.temperature}):\n{sample}")
 
 
 def _save_plot(history: LossHistory, run: TrainingRun, args) -> Path:
@@ -166,11 +223,12 @@ def _save_plot(history: LossHistory, run: TrainingRun, args) -> Path:
     return path
 
 
-def _loaders(args: argparse.Namespace) -> tuple[DataLoader, DataLoader]:
+def _loaders(args: argparse.Namespace, **settings) -> tuple[DataLoader, DataLoader]:
     train, val = _datasets(args)
+    settings["batch_size"] = args.batch_size
     return (
-        DataLoader(train, batch_size=args.batch_size, shuffle=True, drop_last=True),
-        DataLoader(val, batch_size=args.batch_size),
+        DataLoader(train, shuffle=True, drop_last=True, **settings),
+        DataLoader(val, **settings),
     )
 
 
@@ -180,92 +238,6 @@ def _datasets(args: argparse.Namespace) -> tuple[LLMDataset, LLMDataset]:
     if args.val is None:
         return split_dataset(train, args.val_fraction)
     return train, LLMDataset(args.val, *windows, cache_dir=args.token_cache)
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_helpers.pretrain",
-        description="Pretrain a GPT on a folder of UTF-8 .txt files. Writes "
-        "checkpoints and a loss plot; prints losses and samples.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    text = parser.add_argument_group("texts")
-    text.add_argument("--train", default=str(DATA_DIR / "en" / "train"), help="folder")
-    text.add_argument(
-        "--val", help="folder; without it, the end of --train is kept apart"
-    )
-    text.add_argument(
-        "--val-fraction", type=float, default=0.1, help="share kept apart without --val"
-    )
-    text.add_argument("--prompt", default="In Tern Haven,", help="start of the samples")
-    text.add_argument(
-        "--token-cache",
-        metavar="FOLDER",
-        help="keep the tokens there, on disk, for texts larger than memory",
-    )
-    model = parser.add_argument_group("model")
-    model.add_argument("--embedding-dim", type=int, default=128)
-    model.add_argument("--layers", type=int, default=4)
-    model.add_argument("--heads", type=int, default=4)
-    model.add_argument("--context-len", type=int, default=128, help="tokens")
-    model.add_argument("--dropout", type=float, default=0.1)
-    loop = parser.add_argument_group("training")
-    loop.add_argument("--epochs", type=int, default=10)
-    loop.add_argument("--batch-size", type=int, default=8, help="windows")
-    loop.add_argument("--lr", type=float, default=6e-4, help="learning rate")
-    loop.add_argument("--weight-decay", type=float, default=0.1)
-    loop.add_argument(
-        "--decay-matrices-only",
-        action="store_true",
-        help="no weight decay for biases and layer norms",
-    )
-    loop.add_argument(
-        "--warmup-steps",
-        type=int,
-        metavar="N",
-        help="let the learning rate rise over N steps, then fall along a cosine; "
-        "without it, it is constant",
-    )
-    loop.add_argument(
-        "--final-lr-share", type=float, default=0.1, help="where the cosine ends"
-    )
-    loop.add_argument("--max-grad-norm", type=float, help="clip larger gradients")
-    loop.add_argument(
-        "--accumulation-steps", type=int, default=1, help="batches per optimizer step"
-    )
-    loop.add_argument(
-        "--autocast", action="store_true", help="matrix products in bfloat16"
-    )
-    loop.add_argument("--seed", type=int, default=123)
-    loop.add_argument("--device", default="cpu")
-    loop.add_argument(
-        "--hand-memory-back",
-        action="store_true",
-        help="give freed memory back after each step (slower; for shared machines)",
-    )
-    loop.add_argument("--eval-freq", type=int, default=20, help="steps")
-    loop.add_argument("--eval-iter", type=int, default=2, help="batches")
-    output = parser.add_argument_group("output")
-    output.add_argument("--out", default="runs/pretrain", help="checkpoint folder")
-    output.add_argument("--save-freq", type=int, default=200, help="steps")
-    output.add_argument(
-        "--resume",
-        type=lambda value: value if value == "latest" else int(value),
-        nargs="?",
-        const="latest",
-        metavar="N",
-        help="continue from checkpoint N in --out; from the newest without a number",
-    )
-    output.add_argument(
-        "--keep-last", type=int, help="checkpoints to keep; without it all are kept"
-    )
-    output.add_argument(
-        "--keep-best", action="store_true", help="keep the best checkpoint, too"
-    )
-    output.add_argument("--sample-tokens", type=int, default=100)
-    output.add_argument("--top-k", type=int, default=20)
-    output.add_argument("--temperature", type=float, default=0.8)
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

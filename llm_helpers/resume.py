@@ -14,7 +14,7 @@ from llm_helpers.checkpoint_folder import (
     set_aside_checkpoints,
 )
 from llm_helpers.compatibility import CheckpointError, DamagedCheckpointError
-from llm_helpers.run_state import Position, check_run
+from llm_helpers.run_state import Position, check_run, own_generators
 from llm_helpers.trace import RunLog
 
 
@@ -125,7 +125,9 @@ def _restore(run, state: dict) -> None:
     run.checkpoint = state["checkpoint"]
     run.position = Position(**state["position"])
     run.best = None if state["best"] is None else tuple(state["best"])
-    run.saved_rng = {"epoch": state["rng_epoch"], "now": state["rng"]}
+    states = state.get("rng_of_processes", [state["rng"]])
+    now = own_generators(states, run.device)
+    run.saved_rng = {"epoch": state["rng_epoch"], "now": now}
     run.log = RunLog.from_state(state)
     for name, values in state["history"].items():
         getattr(run.history, name)[:] = values

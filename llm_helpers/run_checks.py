@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from llm_helpers.parallel import num_processes
+
 
 def check_arguments(run) -> None:
     """Raise ValueError for an argument that cannot work, with its remedy."""
@@ -29,6 +31,12 @@ def check_arguments(run) -> None:
             "the learning rate, for example WarmupCosine(...)"
         )
     _check_loader("train_loader", run.train_loader)
+    batch_size = getattr(run.train_loader, "batch_size", None)
+    if batch_size is not None and batch_size < num_processes():
+        raise ValueError(
+            f"a batch of {batch_size} windows has none for some of {num_processes()} "
+            "processes; raise the batch size or start fewer processes"
+        )
     if run.val_loader is not None:
         _check_loader("val_loader", run.val_loader)
     if not run.tokenizer.encode_ordinary(run.start_context):

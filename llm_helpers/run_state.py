@@ -4,23 +4,31 @@ PyTorch cannot save a DataLoader's iterator. But its order is decided by the gen
 states when the iterator is made. So a checkpoint keeps these states twice: as they
 were when the epoch began, and as they are. To continue, restore the first, make the
 iterator, skip the batches already trained on, then restore the second.
+
+Several processes draw different dropout, but must read the same batches: all begin an
+epoch with the generators of rank 0, and then each goes on with its own.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, is_dataclass
+from itertools import chain
 
 import torch
 from torch import nn
 
 from llm_helpers.compatibility import CheckpointError
+from llm_helpers.parallel import from_all, from_first, is_sharded, num_processes, rank
 
 _STATE_ENTRIES = {
     *("checkpoint", "position", "history", "best", "rng_epoch", "rng", "run")
 }
 
-_WARNED_ABOUT = ("threads", "torch", "max_grad_norm", "autocast")
+_WARNED_ABOUT = (
+    *("threads", "torch", "max_grad_norm", "autocast", "compile", "processes"),
+)
 
 
 @dataclass
@@ -37,7 +45,7 @@ def rng_state(loader, device: torch.device) -> dict:
     """States of the global generators and of those that the loader draws from."""
     states = {"torch": torch.get_rng_state()}
     if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state_all()
+        states["cuda"] = [torch.cuda.get_rng_state(device)]
     elif device.type == "mps":
         states["mps"] = torch.mps.get_rng_state()
     states["loader"] = [g.get_state() for g in _generators(loader)]
@@ -62,11 +70,53 @@ def set_rng_state(states: dict, loader, device: torch.device) -> None:
     """Put back what `rng_state` returned."""
     torch.set_rng_state(states["torch"])
     if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state_all(states["cuda"])
+        torch.cuda.set_rng_state(states["cuda"][0], device)
     elif device.type == "mps" and "mps" in states:
         torch.mps.set_rng_state(states["mps"])
-    for generator, state in zip(_generators(loader), states["loader"], strict=True):
-        generator.set_state(state)
+    if states["loader"] is not None:
+        for generator, state in zip(_generators(loader), states["loader"], strict=True):
+            generator.set_state(state)
+
+
+def epoch_batches(
+    loader, num_done: int, device: torch.device, saved: dict | None
+) -> tuple[Iterator, dict]:
+    """An epoch's batches after those already trained on.
+
+    Args:
+        saved: {"epoch", "now"}, generators as a checkpoint holds them, or None.
+
+    Returns:
+        (the batches, the generators' states as the epoch began).
+    """
+    if saved is not None:
+        set_epoch_start(saved["epoch"], loader, device)
+    own = rng_state(loader, device) if saved is None else saved["now"]
+    start = from_first(rng_state(loader, device))
+    if rank() > 0:
+        set_rng_state(start, loader, device)
+    batches = iter(loader)
+    for _ in range(num_done):
+        next(batches)
+    if saved is not None and num_done:
+        set_rng_state(own, loader, device)
+    elif num_processes() > 1:  # a sampler draws with its first batch
+        batches = chain([next(batches)], batches)
+        if rank() > 0:
+            set_rng_state(own | {"loader": None}, loader, device)
+    return batches, start
+
+
+def own_generators(states: list[dict], device: torch.device) -> dict:
+    """This process's of the states of all processes, as a checkpoint holds them.
+
+    Where there are more or fewer processes now, those after rank 0 draw their dropout
+    from new seeds, which differ by rank and by what was drawn before.
+    """
+    if rank() == 0 or len(states) == num_processes():
+        return states[rank()]
+    torch.manual_seed(int(states[0]["torch"].sum()) * 1000 + rank())
+    return rng_state(None, device) | {"loader": states[0]["loader"]}
 
 
 def describe_run(model: nn.Module, optimizer, loader) -> dict:
@@ -85,7 +135,26 @@ def describe_run(model: nn.Module, optimizer, loader) -> dict:
         "SHA-256 of the tokens": _hash(tokens),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
+        "processes": _processes(model),
     }
+
+
+def _processes(model: nn.Module) -> str | None:
+    if num_processes() == 1:
+        return None
+    return f"{num_processes()}, {'FSDP' if is_sharded(model) else 'DDP'}"
+
+
+def check_processes_agree(description: dict) -> None:
+    """Raise ValueError where a process has other texts or settings than rank 0."""
+    first, *others = from_all(description)
+    for number, other in enumerate(others, start=1):
+        for name, value in other.items():
+            if value != first[name]:
+                raise ValueError(
+                    f"process {number} has {name} = {value} and process 0 "
+                    f"{first[name]}; give all machines the same texts and command"
+                )
 
 
 def check_run(state: dict, current: dict) -> list[str]:

@@ -38,6 +38,7 @@ def pretrain_model(
     max_grad_norm: float | None = None,
     accumulation_steps: int = 1,
     autocast: bool = False,
+    compile: bool = False,
 ) -> LossHistory:
     """Train a model on next-token prediction and print what happens.
 
@@ -76,6 +77,8 @@ def pretrain_model(
             an epoch's end; the step is that of one batch of all their tokens.
         autocast: compute the training loss in bfloat16 where PyTorch holds that safe;
             weights, gradients and evaluations stay float32.
+        compile: let `torch.compile` make a program of the training step's model; it
+            takes a minute or more, and pays on a GPU.
 
     Returns:
         Three lists with an entry for each periodic evaluation: training losses,
@@ -109,11 +112,12 @@ def pretrain_model(
         max_grad_norm=max_grad_norm,
         accumulation_steps=accumulation_steps,
         autocast=autocast,
+        compile=compile,
     )
     with stop_on_signals(run):
         for record in run.steps():
             for line in trace(record, print_freq):
-                print(line)
+                run.say(line)
     return run.history
 
 

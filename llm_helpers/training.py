@@ -30,14 +30,23 @@ from llm_helpers.optimization import (
     num_optimizer_steps,
     optimizer_step,
 )
+from llm_helpers.parallel import (
+    from_all,
+    in_any,
+    num_processes,
+    on_first,
+    rank,
+    wrap,
+)
 from llm_helpers.resume import announce_disk_use, load_position, make_way
 from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
     Position,
+    check_processes_agree,
     describe_run,
+    epoch_batches,
+    own_generators,
     rng_state,
-    set_epoch_start,
-    set_rng_state,
 )
 from llm_helpers.trace import EpochRecord, LoggedEvaluation, RunLog, StepRecord
 
@@ -77,6 +86,7 @@ class TrainingRun:
     max_grad_norm: float | None = None
     accumulation_steps: int = 1
     autocast: bool = False
+    compile: bool = False
     say: Callable[[str], None] = print  # for notices about the run's folder
 
     # What the run makes of it; saved in its checkpoints.
@@ -91,6 +101,8 @@ class TrainingRun:
         self.history = LossHistory([], [], [])
         self.log = RunLog([], [], [])
         check_arguments(self)
+        if rank() > 0:
+            self.say = lambda line: None
 
     def steps(self) -> Iterator[StepRecord | EpochRecord]:
         """Train; yield a record after every optimizer step and every epoch.
@@ -107,17 +119,22 @@ class TrainingRun:
         self.model.to(self.device)
         self.description = describe_run(self.model, self.optimizer, self.train_loader)
         self.description |= describe_habits(self)
+        check_processes_agree(self.description)
         loaded = load_position(self)
+        check_processes_agree({"checkpoint": self.checkpoint} | asdict(self.position))
         if self.finished:
             self.say(f"This run has finished its {self.num_epochs} epochs.")
             return
         self.scheduler = make_scheduler(
             self.optimizer, self.schedule, self.position.global_step
         )
-        make_way(self, loaded)
-        announce_disk_use(self)
+        self.trained_model = wrap(self.model, self.device, self.compile)
+        if num_processes() > 1 and self.saved_rng is None:
+            own_generators([rng_state(self.train_loader, self.device)], self.device)
+        on_first(make_way, self, loaded)
+        on_first(announce_disk_use, self)
         yield from self._train_epoch()  # a stop asked for while loading comes later
-        while not (self.finished or self.stop_requested):
+        while not (self.finished or self._is_to_stop()):
             yield from self._train_epoch()
         if not self.finished:
             self._save(INTERRUPTED)
@@ -137,7 +154,10 @@ class TrainingRun:
     def _train_epoch(self) -> Iterator[StepRecord | EpochRecord]:
         self.model.train()
         position, num_batches = self.position, len(self.train_loader)
-        batches = self._remaining_batches()
+        saved, self.saved_rng = self.saved_rng, None
+        batches, self._epoch_rng = epoch_batches(
+            self.train_loader, position.batch, self.device, saved
+        )
         while position.batch < num_batches:
             group = self._next_batches(batches, num_batches)
             if position.batch + len(group) == num_batches:
@@ -147,9 +167,14 @@ class TrainingRun:
             position.global_step += 1
             position.tokens_seen += sum(inputs.numel() for inputs, _ in group)
             yield self._after_step(loss)
-            if self.stop_requested:
+            if self._is_to_stop():
                 return
         yield self._after_epoch()
+
+    def _is_to_stop(self) -> bool:
+        """Asked of one process, it holds for all: each has to make the same steps."""
+        self.stop_requested = in_any(self.stop_requested)
+        return self.stop_requested
 
     def _next_batches(self, batches: Iterator, num_batches: int) -> list:
         """The batches of one optimizer step; the epoch's last step may have fewer."""
@@ -161,19 +186,6 @@ class TrainingRun:
                 f"{self.position.batch + len(group)}; give its dataset its true length"
             )
         return group
-
-    def _remaining_batches(self) -> Iterator:
-        """The epoch's batches from the position on; see `run_state` for how."""
-        saved, self.saved_rng = self.saved_rng, None
-        if saved is not None:
-            set_epoch_start(saved["epoch"], self.train_loader, self.device)
-        self._epoch_rng = rng_state(self.train_loader, self.device)
-        batches = iter(self.train_loader)
-        for _ in range(self.position.batch):
-            next(batches)
-        if saved is not None and self.position.batch:
-            set_rng_state(saved["now"], self.train_loader, self.device)
-        return batches
 
     def _after_step(self, loss: float) -> StepRecord:
         position = self.position
@@ -236,13 +248,17 @@ class TrainingRun:
         if loss is not None and (self.best is None or loss < self.best[1]):
             self.best = (self.checkpoint, loss)
         self._save(self.checkpoint)
+        on_first(self._tidy)
+        return self.checkpoint
+
+    def _tidy(self) -> None:
+        """Delete what the checkpoint just written makes superfluous."""
         remove_interrupted(self.checkpoint_dir)
         if self.keep_last is not None:
             keep = set(range(self.checkpoint - self.keep_last + 1, self.checkpoint + 1))
             if self.keep_best and self.best is not None:
                 keep.add(self.best[0])
             prune_checkpoints(self.checkpoint_dir, keep)
-        return self.checkpoint
 
     def _save(self, number: int | str) -> None:
         now = rng_state(self.train_loader, self.device)
@@ -256,6 +272,8 @@ class TrainingRun:
             "rng": now,
             "run": self.description,
         }
+        if num_processes() > 1:
+            state["rng_of_processes"] = from_all(now)
         save_checkpoint(self.checkpoint_dir, number, self.model, self.optimizer, state)
 
 

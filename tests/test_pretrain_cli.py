@@ -17,7 +17,7 @@ ENGLISH = "The ferry waits for no one. The old woman lit the lamp and sat down. 
 TINY = (
     *("--embedding-dim", "8", "--layers", "1", "--heads", "1", "--context-len", "16"),
     *("--epochs", "1", "--batch-size", "4", "--eval-freq", "3", "--eval-iter", "1"),
-    *("--save-freq", "1000", "--sample-tokens", "8"),
+    *("--save-freq", "1000", "--sample-tokens", "8", "--device", "cpu"),
 )
 
 
@@ -89,7 +89,7 @@ def test_a_run_prints_utf8_on_any_console(real_run):
 
 def test_a_run_tells_its_size_first(real_run):
     assert re.match(
-        r"[\d,]+ parameters, \d+ training batches of 4 x 16 tokens, 1 epochs\n",
+        r"[\d,]+ parameters, \d+ training batches of 4 x 16 tokens, 1 epochs, on cpu\n",
         real_run.printed,
     )
 

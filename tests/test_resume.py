@@ -521,13 +521,13 @@ def test_an_incomplete_number_is_refused(ended):
 def with_newer_format(folder):
     path = folder / "manifest_000003.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**manifest, "format": 2}), encoding="utf-8")
+    path.write_text(json.dumps({**manifest, "format": 3}), encoding="utf-8")
 
 
 def test_a_newer_format_is_refused(ended):
     with_newer_format(ended)
     with pytest.raises(
-        CheckpointError, match=r"manifest_000003\.json has format 2, newer than 1; upd"
+        CheckpointError, match=r"manifest_000003\.json has format 3, newer than 2; upd"
     ):
         play(ended, checkpoint=3)
 
