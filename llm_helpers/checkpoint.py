@@ -60,13 +60,19 @@ def save_checkpoint(
     Raises:
         OSError: the disk is too full or fails; earlier checkpoints stay as they are.
     """
-    folder = Path(checkpoint_dir)
     contents = {"optimizer": optimizer.state_dict(), "model": model.state_dict()}
     if state is not None:
         contents = {"state": state, **contents}
+    write_checkpoint(Path(checkpoint_dir), number, contents, is_sharded(model))
+
+
+def write_checkpoint(
+    folder: Path, number: int | str, contents: dict[str, dict], sliced: bool = False
+) -> None:
+    """Write the state dicts of each kind; `sliced`, a part of them in each process."""
     on_first(_make_room, folder, num_bytes(contents) + _SPARE_BYTES)
     try:
-        if is_sharded(model):
+        if sliced:
             contents = _write_slices(folder, number, contents)
         on_first(_write, folder, number, contents)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as either
@@ -102,7 +108,9 @@ def load_checkpoint(
     """
     paths = verify_checkpoint(checkpoint_dir, number)
     state = _read(paths["state"]) if "state" in paths else None
-    model_state, optimizer_state = _read_contents(paths, model, optimizer)
+    parameters = None if optimizer is None else _parameters(optimizer)
+    contents = read_contents(paths, model.state_dict(), parameters)
+    model_state, optimizer_state = contents
     check_model_state(model_state, model, paths.get("model", paths.get("sharded")))
     if state is not None and check_state is not None:
         check_state(state)
@@ -133,19 +141,30 @@ def num_bytes(state) -> int:
     return 0
 
 
-def _read_contents(paths: dict, model, optimizer) -> tuple[dict, dict | None]:
-    """Both state dicts, whichever kind of checkpoint it is."""
-    rest = None if optimizer is None else _read(paths["optimizer"])
+def read_contents(
+    paths: dict[str, Path], weights: dict, parameters: list | None
+) -> tuple[dict, dict | None]:
+    """Both state dicts of verified files, of either kind of checkpoint.
+
+    Args:
+        weights: of the model that they are for; slices are read where those are.
+        parameters: the optimizer's, in its order; None leaves the optimizer out.
+    """
+    rest = None if parameters is None else _read(paths["optimizer"])
     if "model" in paths:
         return _read(paths["model"]), rest
     from llm_helpers.sharding import read_slices  # half a second, for those who need it
 
     try:
-        return read_slices(paths["sharded"], rest, model, optimizer)
+        return read_slices(paths["sharded"], rest, weights, parameters or [])
     except Exception as error:  # damaged bytes can raise anything
         raise DamagedCheckpointError(
             f"{paths['sharded']} is damaged ({error}); {REMEDY}"
         ) from error
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _slice(model_state: dict, optimizer_state: dict | None, model, optimizer) -> None:
@@ -155,7 +174,7 @@ def _slice(model_state: dict, optimizer_state: dict | None, model, optimizer) ->
     for name, like in model.state_dict().items():
         model_state[name] = sliced_as(model_state[name], like)
     if optimizer is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        parameters = _parameters(optimizer)
         for i, moments in optimizer_state["state"].items():
             for name, value in moments.items():
                 if value.shape == parameters[i].shape:

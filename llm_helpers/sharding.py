@@ -59,30 +59,28 @@ def write_slices(folder: Path, model_state: dict, optimizer_state: dict) -> dict
 
 
 def read_slices(
-    folder: Path, rest: dict | None, model: nn.Module, optimizer=None
+    folder: Path, rest: dict | None, weights: dict, parameters: list
 ) -> tuple[dict, dict | None]:
-    """What `write_slices` wrote: whole, or sliced as model and optimizer are.
+    """What `write_slices` wrote and returned.
+
+    Args:
+        rest: the optimizer's settings and counts; None leaves the optimizer out.
+        weights: the state dict of the model that it is for; slices where those are.
+        parameters: the optimizer's, in its order.
 
     Returns:
-        (the model's state dict, the optimizer's if asked for); both objects are left
-        as they are.
+        (the model's state dict, the optimizer's), whole tensors for what is not given.
     """
     reader = HuggingFaceStorageReader(str(folder))
-    saved = reader.read_metadata().state_dict_metadata
-    weights = model.state_dict()
-    model_state = {
-        name.removeprefix("model."): _room(entry, weights.get(name[len("model.") :]))
-        for name, entry in saved.items()
-        if name.startswith("model.")
-    }
-    tensors = {f"model.{name}": tensor for name, tensor in model_state.items()}
-    if optimizer is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for name, entry in saved.items():
-            if name.startswith("optimizer."):
-                _, i, moment = name.split(".")
-                like = dict(enumerate(parameters)).get(int(i))
-                tensors[name] = rest["state"][int(i)][moment] = _room(entry, like)
+    tensors, model_state, like = {}, {}, dict(enumerate(parameters))
+    for name, saved in reader.read_metadata().state_dict_metadata.items():
+        part, _, key = name.partition(".")
+        if part == "model":
+            tensors[name] = model_state[key] = _room(saved, weights.get(key))
+        elif rest is not None:
+            i, _, moment = key.partition(".")
+            tensors[name] = _room(saved, like.get(int(i)))
+            rest["state"][int(i)][moment] = tensors[name]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         dcp.load(tensors, storage_reader=reader, no_dist=True)

@@ -12,6 +12,7 @@ from parallel_runs import HABITS, HALF, RAGGED, STEPS_AT_HALF, play
 from tiny import same, tiny_model
 
 from llm_helpers import CheckpointError, list_checkpoints, load_checkpoint
+from llm_helpers.convert import convert_checkpoint
 
 ENGINES = ("DDP", "FSDP")
 RUNS = ("one", *ENGINES)
@@ -180,6 +181,26 @@ def test_slices_of_another_model_are_refused(slices):
         play(slices, "one", checkpoint=HALF, model=dict(num_layers=3))
 
 
+@pytest.mark.parametrize("source", RUNS)
+def test_a_converted_checkpoint_continues_the_run(two, one, folder, tmp_path, source):
+    convert_checkpoint(folder / source, HALF, tmp_path / "plain")
+    outcome = play(tmp_path / "plain", "one", checkpoint="latest", seed=9)
+    assert distance(one, outcome) < 1e-5
+
+
+def test_the_converter_is_a_command_too(slices, tmp_path):
+    command = [sys.executable, "-m", "llm_helpers.convert", str(slices)]
+    subprocess.run([*command, str(HALF), str(tmp_path / "plain")], check=True)
+    assert list_checkpoints(tmp_path / "plain") == [HALF]
+
+
+def test_the_converter_says_in_one_line_what_is_missing(slices, tmp_path):
+    command = [sys.executable, "-m", "llm_helpers.convert", str(slices), "99", "to"]
+    process = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert process.stderr.startswith("error: ")
+    assert "does not exist; complete checkpoints: 0, 1" in process.stderr
+
+
 def test_slices_newer_than_the_one_continued_from_are_set_aside(slices):
     play(slices, "one", until=STEPS_AT_HALF, checkpoint=HALF)
     assert (slices / "superseded-1" / f"sharded_{HALF + 1:06d}").is_dir()
@@ -195,6 +216,15 @@ def test_without_torchrun_the_weights_can_be_read_from_slices(slices, one):
     load_checkpoint(slices, list_checkpoints(slices)[-1], model)
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(weight, one["weights"][name], atol=1e-5, rtol=0)
+
+
+def test_slices_become_a_plain_checkpoint_for_other_programs(slices, one):
+    last = list_checkpoints(slices)[-1]
+    plain = slices / "plain"
+    convert_checkpoint(slices, last, plain)
+    weights = torch.load(plain / f"model_{last:06d}.pth", weights_only=True)
+    for name, weight in one["weights"].items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0)
 
 
 # The command line
