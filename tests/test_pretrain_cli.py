@@ -7,9 +7,13 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import same
 
-from llm_helpers import list_checkpoints
+from llm_helpers import GPTModel, list_checkpoints
+from llm_helpers.gpt2_weights import places
+from llm_helpers.options import parse_arguments
+from llm_helpers.parallel import best_device
 from llm_helpers.pretrain import main
 
 CHINESE = "老渡口的船家点起灯，剑客把茶碗放在桌上，谁也没有说话。" * 6
@@ -118,13 +122,14 @@ def test_a_run_ends_with_a_sample_from_the_prompt(real_run):
 
 def test_help_names_every_option():
     process = command("--help", cwd=None)
-    options = set(re.findall(r"--[a-z-]+", process.stdout.decode("utf-8")))
+    options = set(re.findall(r"--[a-z0-9-]+", process.stdout.decode("utf-8")))
     assert options >= {
         *("--train", "--val", "--val-fraction", "--prompt", "--embedding-dim"),
         *("--layers", "--heads", "--context-len", "--dropout", "--epochs"),
         *("--batch-size", "--lr", "--weight-decay", "--seed", "--device"),
         *("--eval-freq", "--eval-iter", "--out", "--save-freq", "--sample-tokens"),
         *("--top-k", "--temperature", "--resume", "--keep-last", "--keep-best"),
+        *("--size", "--gpt2-weights", "--compile", "--fsdp", "--threads"),
     }
 
 
@@ -269,6 +274,8 @@ def test_keep_best_keeps_the_best_beside_them(half, tmp_path):
         (["--prompt", ""], "start_context is empty; give"),
         (["--dropout", "1"], r"dropout=1\.0 must be at least 0 and below 1"),
         (["--device", "gpu"], "gpu.*cpu"),
+        (["--fsdp"], "--fsdp spreads the model over several processes; start .*torchr"),
+        (["--gpt2-weights", "none.safetensors"], "no file none.safetensors; take"),
         (["--top-k", "0"], "top_k=0 must be at least 1"),
         (["--temperature", "0"], r"temperature=0\.0 must be above 0"),
         (["--sample-tokens", "-1"], "max_new_tokens=-1 must be at least 0"),
@@ -352,3 +359,42 @@ def test_freed_memory_is_kept_unless_it_is_to_be_handed_back(
     texts = write_folder(tmp_path / "texts", a=ENGLISH)
     main(["--train", str(texts), "--out", str(tmp_path / "out"), *TINY, *flag])
     assert asked == [kept]
+
+
+# Sizes, published weights, devices
+
+
+def test_a_size_sets_what_is_not_given():
+    args = parse_arguments(["--size", "gpt2-medium", "--layers", "2"])
+    sizes = (args.embedding_dim, args.layers, args.heads, args.context_len)
+    assert sizes == (1024, 2, 16, 1024)
+
+
+def test_without_a_device_the_best_one_is_taken(tmp_path, capsys):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    settings = [s for s in TINY if s not in ("--device", "cpu")]
+    main(["--train", str(texts), "--out", str(tmp_path / "out"), *settings])
+    assert f"1 epochs, on {best_device().type}\n" in capsys.readouterr().out
+
+
+def test_training_goes_on_from_published_weights(tmp_path, capsys):
+    texts = write_folder(tmp_path / "texts", a=ENGLISH * 4)
+    model = GPTModel(64, 1, 1, 32, 50257, 0.0, True)
+    tensors = {
+        name: torch.cat([part.detach() for part in parts], dim=-1).contiguous()
+        for name, parts in places(model).items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    where = ["--train", str(texts), "--out", str(tmp_path / "out"), *TINY]
+    main([*where, "--gpt2-weights", str(tmp_path), "--lr", "0", "--dropout", "0"])
+    weights, _ = last_checkpoint(tmp_path / "out")
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weights[name], weight)
+
+
+def test_threads_can_be_set(train):
+    before = torch.get_num_threads()
+    train("--threads", "2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert threads == 2

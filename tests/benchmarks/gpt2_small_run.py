@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -35,15 +36,37 @@ def main() -> None:
     texts, folder = DATA_DIR / args.language, Path(args.out) / args.language
     where = ["--train", str(texts / "train"), "--val", str(texts / "val")]
     where += ["--prompt", PROMPTS[args.language], "--out", str(folder)]
+    if finished(folder):
+        sys.exit(f"{folder} holds a finished run; give another --out")
     start = time.monotonic()
     pretrain.main([*where, *SETTINGS.split()])
-    record(args.language, folder, time.monotonic() - start)
+    spent = add_to_log(folder / "sessions.json", time.monotonic() - start)
+    if finished(folder):
+        record(args.language, folder, spent)
 
 
-def record(language: str, folder: Path, seconds: float) -> None:
+def finished(folder: Path) -> bool:
+    numbers = list_checkpoints(folder)
+    return bool(numbers) and read_state(folder, numbers[-1])["position"]["epoch"] == 10
+
+
+def add_to_log(path: Path, seconds: float) -> dict:
+    """What this and all earlier sessions of the run have taken."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    spent = {
+        "wall_minutes": before.get("wall_minutes", 0) + seconds / 60,
+        "cpu_minutes": before.get("cpu_minutes", 0)
+        + (used.ru_utime + used.ru_stime) / 60,
+        "peak_gb": max(before.get("peak_gb", 0), used.ru_maxrss / 2**20),
+    }
+    path.write_text(json.dumps(spent), encoding="utf-8")
+    return spent
+
+
+def record(language: str, folder: Path, spent: dict) -> None:
     numbers = list_checkpoints(folder)
     state = read_state(folder, numbers[-1])
-    used = resource.getrusage(resource.RUSAGE_SELF)
     run = {
         "settings": SETTINGS,
         "prompt": PROMPTS[language],
@@ -51,9 +74,7 @@ def record(language: str, folder: Path, seconds: float) -> None:
         "torch": torch.__version__.split("+")[0],
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        "wall_minutes": round(seconds / 60, 1),
-        "cpu_minutes": round((used.ru_utime + used.ru_stime) / 60, 1),
-        "peak_gb": round(used.ru_maxrss / 2**20, 1),
+        **{name: round(value, 1) for name, value in spent.items()},
         "checkpoints_kept": numbers,
         "history": state["history"],
         "log": state["log"],
