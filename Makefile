@@ -15,7 +15,7 @@ help:
 	@echo 'make browser-tests  drive the charts in JupyterLab, in Chromium'
 	@echo 'make notebooks  re-execute all lessons in fresh kernels and store clean outputs'
 	@echo 'make results    measure again what the README quotes (tests/benchmarks)'
-	@echo 'make benchmarks training step and sampler beside their peers; about an hour'
+	@echo 'make benchmarks training step and sampler beside their peers; over an hour'
 
 lab: $(READY)
 	$(PY) -m jupyterlab $(ROOT_FLAG) $(QUIET_LAB) notebooks/00_text_to_batches.ipynb
@@ -49,6 +49,7 @@ benchmarks: $(READY)
 	$(PY) -m pip install --quiet --no-deps llms-from-scratch==1.0.19
 	$(PY) tests/benchmarks/training_step.py --dropout 0.1
 	$(PY) tests/benchmarks/training_step.py --dropout 0.0
+	$(PY) tests/benchmarks/processes.py
 	$(PY) tests/benchmarks/step_profile.py --dropout 0.1
 	$(PY) tests/benchmarks/step_profile.py --dropout 0.0
 	$(PY) tests/benchmarks/sampling.py

@@ -4,12 +4,17 @@ import signal
 import threading
 from contextlib import contextmanager
 
+from torch import distributed
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def stop_on_signals(run):
     """The first signal sets `run.stop_requested`; the second acts as ever.
+
+    Under torchrun, the second says the same again: torchrun passes signals on to its
+    processes, which have got them already where a scheduler sends them to all.
 
     Handlers can be installed in the main thread only; elsewhere nothing changes.
     """
@@ -20,7 +25,8 @@ def stop_on_signals(run):
 
     def request_stop(signal_number, frame):
         run.stop_requested = True
-        restore()
+        if not distributed.is_torchelastic_launched():
+            restore()
 
     def restore():
         for signal_number, handler in previous.items():

@@ -11,13 +11,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.constants import default_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
 from llm_helpers.loss import num_counted
+
+_A_MOMENT = timedelta(seconds=2)
 
 
 def best_device() -> torch.device:
@@ -28,30 +32,62 @@ def best_device() -> torch.device:
 
 
 @contextmanager
-def process_group(device: torch.device) -> Iterator[torch.device]:
+def process_group(device: torch.device) -> Iterator[tuple[torch.device, bool]]:
     """Join the processes that torchrun has started, if it has, until the end.
 
     Messages go by NCCL between GPUs and by gloo between CPUs.
 
-    Returns:
-        This process's device: the GPU of its number, where there are several.
+    Yields:
+        (this process's device, the GPU of its number where there are several; whether
+        torchrun starts these processes once more, after one of them had died).
     """
     if not dist.is_torchelastic_launched():
-        yield device
+        yield device, False
         return
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group()
+    restarted = _join()
     try:
-        yield device
+        yield device, in_any(restarted)
     finally:
         dist.destroy_process_group()
 
 
-def was_restarted() -> bool:
-    """Has torchrun started these processes again, after one of them had died?"""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+def _join() -> bool:
+    """Meet the others; returns whether this process knows of an earlier start."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        dist.init_process_group()
+        return int(os.environ["TORCHELASTIC_RESTART_COUNT"]) > 0
+    number, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    host = os.environ["MASTER_ADDR"]
+    kept = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)
+    restarted = kept.check(["port"])
+    fresh = _open_store(host, kept) if number == 0 else _find_store(host, kept)
+    dist.init_process_group(store=fresh, rank=number, world_size=count)
+    return number == 0 and restarted
+
+
+def _open_store(host: str, kept: dist.Store) -> dist.Store:
+    """Rank 0's meeting place for this start alone, its port told in torchrun's.
+
+    torchrun's own is kept when it starts the processes again, with the addresses of the
+    dead in it, where the living would wait for them (PyTorch's issue 135712).
+    """
+    fresh = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+    kept.set("port", str(fresh.port))
+    return fresh
+
+
+def _find_store(host: str, kept: dist.Store) -> dist.Store:
+    while True:
+        try:
+            port = int(kept.get("port"))
+            fresh = dist.TCPStore(host, port, is_master=False, timeout=_A_MOMENT)
+        except dist.DistNetworkError:  # an earlier start's, which is closed
+            continue
+        fresh.set_timeout(default_pg_timeout)
+        return fresh
 
 
 def processes_here() -> int:

@@ -6,6 +6,7 @@ On several processes, of one machine or more, the same command under torchrun:
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -32,15 +33,20 @@ from llm_helpers.parallel import (
     best_device,
     is_first_here,
     num_processes,
+    on_first,
     process_group,
     processes_here,
     rank,
-    was_restarted,
 )
 from llm_helpers.plotting import plot_losses
 from llm_helpers.tokenizer import END_OF_TEXT_ID, load_tokenizer
 from llm_helpers.trace import StepRecord, trace
 from llm_helpers.training import LossHistory, TrainingRun
+
+# What gloo and NCCL say of a process that has died.
+_LOST_CONNECTION = re.compile(
+    r"gloo.*(Connection (closed|reset) by peer|Broken pipe)|ncclRemoteError", re.DOTALL
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,10 +54,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     try:
         device = _device(args.device)
-        with process_group(device) as device:
+        with process_group(device) as (device, restarted):
+            if restarted:
+                args.resume = "latest"
             _pretrain(args, device)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"error: {error}" if is_first_here() else 1)
+    except RuntimeError as error:
+        if not _LOST_CONNECTION.search(str(error)):
+            raise
+        sys.exit(
+            "error: the connection to another process was lost; torchrun with "
+            "--max-restarts starts all again from the newest checkpoint"
+        )
 
 
 def _pretrain(args: argparse.Namespace, device: torch.device) -> None:
@@ -81,7 +96,7 @@ def _pretrain(args: argparse.Namespace, device: torch.device) -> None:
         start_context=args.prompt,
         save_freq=args.save_freq,
         checkpoint_dir=args.out,
-        checkpoint="latest" if was_restarted() else args.resume,
+        checkpoint=args.resume,
         val_loader=val_loader,
         keep_last=args.keep_last,
         keep_best=args.keep_best,
@@ -224,6 +239,8 @@ def _save_plot(history: LossHistory, run: TrainingRun, args) -> Path:
 
 
 def _loaders(args: argparse.Namespace, **settings) -> tuple[DataLoader, DataLoader]:
+    if args.token_cache is not None:
+        on_first(lambda: bool(_datasets(args)))  # tokenised once, then opened by all
     train, val = _datasets(args)
     settings["batch_size"] = args.batch_size
     return (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from llm_helpers.checkpoint import load_checkpoint, num_bytes
@@ -14,7 +17,14 @@ from llm_helpers.checkpoint_folder import (
     set_aside_checkpoints,
 )
 from llm_helpers.compatibility import CheckpointError, DamagedCheckpointError
-from llm_helpers.run_state import Position, check_run, own_generators
+from llm_helpers.parallel import from_all, num_processes, on_first
+from llm_helpers.run_state import (
+    Position,
+    check_processes_agree,
+    check_run,
+    own_generators,
+    rng_state,
+)
 from llm_helpers.trace import RunLog
 
 
@@ -23,12 +33,42 @@ def load_position(run) -> int | str | None:
 
     Returns:
         The checkpoint that was loaded: a number, "interrupted", or None.
+
+    Raises:
+        ValueError: the processes do not train the same run.
     """
-    if run.checkpoint == "latest":
-        return _load_latest(run)
-    if run.checkpoint is not None:
-        _load(run, run.checkpoint)
-    return run.checkpoint
+    check_processes_agree(run.description)
+    check_folder_is_shared(run.checkpoint_dir)
+    loaded = run.checkpoint
+    if loaded == "latest":
+        loaded = _load_latest(run)
+    elif loaded is not None:
+        _load(run, loaded)
+    check_processes_agree({"checkpoint": run.checkpoint} | asdict(run.position))
+    if run.saved_rng is None:  # a run that begins
+        own_generators([rng_state(run.train_loader, run.device)], run.device)
+    return loaded
+
+
+def check_folder_is_shared(checkpoint_dir: str | Path) -> None:
+    """Raise ValueError where a process does not see what rank 0 writes there."""
+    if num_processes() == 1:
+        return
+    marker = Path(checkpoint_dir) / on_first(_place_marker, Path(checkpoint_dir))
+    seen = from_all(marker.is_file())
+    on_first(marker.unlink)
+    if not all(seen):
+        raise ValueError(
+            f"process {seen.index(False)} does not see what process 0 writes to "
+            f"{checkpoint_dir}; give a checkpoint_dir that all processes share"
+        )
+
+
+def _place_marker(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(prefix="shared-", dir=folder)
+    os.close(descriptor)
+    return Path(path).name
 
 
 def make_way(run, loaded: int | str | None) -> None:

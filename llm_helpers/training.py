@@ -30,22 +30,13 @@ from llm_helpers.optimization import (
     num_optimizer_steps,
     optimizer_step,
 )
-from llm_helpers.parallel import (
-    from_all,
-    in_any,
-    num_processes,
-    on_first,
-    rank,
-    wrap,
-)
+from llm_helpers.parallel import from_all, in_any, num_processes, on_first, rank, wrap
 from llm_helpers.resume import announce_disk_use, load_position, make_way
 from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
     Position,
-    check_processes_agree,
     describe_run,
     epoch_batches,
-    own_generators,
     rng_state,
 )
 from llm_helpers.trace import EpochRecord, LoggedEvaluation, RunLog, StepRecord
@@ -119,9 +110,7 @@ class TrainingRun:
         self.model.to(self.device)
         self.description = describe_run(self.model, self.optimizer, self.train_loader)
         self.description |= describe_habits(self)
-        check_processes_agree(self.description)
         loaded = load_position(self)
-        check_processes_agree({"checkpoint": self.checkpoint} | asdict(self.position))
         if self.finished:
             self.say(f"This run has finished its {self.num_epochs} epochs.")
             return
@@ -129,8 +118,6 @@ class TrainingRun:
             self.optimizer, self.schedule, self.position.global_step
         )
         self.trained_model = wrap(self.model, self.device, self.compile)
-        if num_processes() > 1 and self.saved_rng is None:
-            own_generators([rng_state(self.train_loader, self.device)], self.device)
         on_first(make_way, self, loaded)
         on_first(announce_disk_use, self)
         yield from self._train_epoch()  # a stop asked for while loading comes later
@@ -173,8 +160,9 @@ class TrainingRun:
 
     def _is_to_stop(self) -> bool:
         """Asked of one process, it holds for all: each has to make the same steps."""
-        self.stop_requested = in_any(self.stop_requested)
-        return self.stop_requested
+        agreed = in_any(self.stop_requested)
+        self.stop_requested |= agreed  # a signal may come while they agree
+        return agreed
 
     def _next_batches(self, batches: Iterator, num_batches: int) -> list:
         """The batches of one optimizer step; the epoch's last step may have fewer."""

@@ -140,6 +140,11 @@ def other_texts(folder):
     return refusal(lambda: play(folder, "DDP", data=dict(num_windows=24 - rank())))
 
 
+def own_folders(folder):
+    """Each process has its own, as on machines that share none."""
+    return refusal(lambda: play(folder / f"{rank()}", "FSDP"))
+
+
 def too_few_windows(folder):
     return refusal(lambda: play(folder, "DDP", data=dict(batch_size=1)))
 
@@ -177,6 +182,7 @@ def scenarios(folder):
             results[engine, "from", source] = resumed(folder / source, copy, engine)
     results["broken disk"] = broken_disk(folder / "broken")
     results["other texts"] = other_texts(folder / "other")
+    results["own folders"] = own_folders(folder / "own")
     results["too few windows"] = too_few_windows(folder / "few")
     results["infinite loss"] = infinite_loss(folder / "infinite")
     return results

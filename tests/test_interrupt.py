@@ -1,5 +1,6 @@
 """Ctrl-C, the notebook's stop button and SIGTERM: a run ends well and can go on."""
 
+import functools
 import os
 import queue
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import rank_kills
 from jupyter_client.manager import start_new_kernel
 from played import play
 from tiny import run_settings, same, tiny_model
@@ -350,6 +352,86 @@ def test_a_process_that_gets_a_signal_goes_on_exactly(process, tmp_path):
     folder = shutil.copytree(process.folder, tmp_path / "copy")
     outcome = play(folder, process.loader, checkpoint="latest", seed=9)
     assert same(outcome["weights"], straight["weights"])
+
+
+# Two processes of torchrun
+
+
+def to_torchrun_twice(run):
+    """Ctrl-C and Ctrl-C again; torchrun passes both on."""
+    for _ in range(2):
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+
+
+def to_torchrun_and_both(run):
+    """As a cluster's scheduler does; torchrun passes its own on."""
+    for process in (*run.ranks().values(), run.process):
+        process.send_signal(signal.SIGTERM)
+
+
+def to_one_of_both(run):
+    run.ranks()[1].send_signal(signal.SIGTERM)
+
+
+PAIRS = {
+    "Ctrl-C twice": (to_torchrun_twice, "--epochs", "2"),
+    "SIGTERM to all": (to_torchrun_and_both, "--epochs", "2"),
+    "SIGTERM to all, FSDP": (to_torchrun_and_both, "--epochs", "2", "--fsdp"),
+    "SIGTERM to one": (to_one_of_both, "--epochs", "2"),
+}
+
+
+class InterruptedPair:
+    """Two processes that a signal ends after about 8 of 28 steps."""
+
+    def __init__(self, folder, send, *changes):
+        self.folder, self.changes = folder / "run", changes
+        run = rank_kills.Run(self.folder, *changes)
+        run.wait_for("Epoch 1 (Step 000007)")
+        started = time.monotonic()
+        send(run)
+        run.end()
+        self.seconds = time.monotonic() - started
+        self.printed, self.errors = run.printed, run.errors
+
+    def resumed(self):
+        """What the run ends with that goes on from it."""
+        return rank_kills.straight(self.folder, *self.changes, "--resume")[0]
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request, tmp_path_factory):
+    return InterruptedPair(tmp_path_factory.mktemp("pair"), *PAIRS[request.param])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What two processes end with that get no signal; each such run is made once."""
+
+    @functools.cache
+    def end(*changes):
+        folder = tmp_path_factory.mktemp("undisturbed") / "run"
+        return rank_kills.straight(folder, *changes)[0]
+
+    return end
+
+
+def test_two_processes_that_get_signals_end_with_one_more_checkpoint(pair):
+    assert (pair.folder / "manifest_interrupted.json").is_file()
+
+
+def test_two_processes_that_get_signals_say_once_how_to_go_on(pair):
+    assert len(re.findall("^Interrupted after", pair.printed, re.MULTILINE)) == 1
+
+
+def test_two_processes_that_get_signals_end_before_torchrun_kills_them(pair):
+    assert pair.seconds < 30
+    assert "SIGKILL" not in pair.errors
+
+
+def test_two_processes_that_get_signals_go_on_exactly(pair, undisturbed):
+    assert same(pair.resumed(), undisturbed(*pair.changes))
 
 
 # A notebook's kernel

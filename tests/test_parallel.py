@@ -1,31 +1,41 @@
 """The same run in one process and in two: `parallel_runs` plays it, here both meet."""
 
+import json
 import os
+import pickle
+import re
 import shutil
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from faults import damage
 from parallel_runs import HABITS, HALF, RAGGED, STEPS_AT_HALF, play
 from tiny import same, tiny_model
 
 from llm_helpers import CheckpointError, list_checkpoints, load_checkpoint
+from llm_helpers.checkpoint_folder import manifest_sha256, sha256, size_on_disk
 from llm_helpers.convert import convert_checkpoint
 
 ENGINES = ("DDP", "FSDP")
 RUNS = ("one", *ENGINES)
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_gloo_available(), reason="this PyTorch has no gloo"
 )
 
 
-def torchrun(*arguments, processes=2, **settings):
+TWO_PROCESSES = ("--standalone", "--nproc-per-node", "2")
+
+
+def torchrun(*arguments, launcher=TWO_PROCESSES, **settings):
     """Run a program in several processes; returns what it left."""
-    command = [*TORCHRUN, "--nproc-per-node", str(processes), *map(str, arguments)]
+    command = [*TORCHRUN, *launcher, *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     return subprocess.run(
         command, capture_output=True, encoding="utf-8", env=environment, **settings
@@ -170,6 +180,22 @@ def flipped(data):
     return data[:-1] + bytes([data[-1] ^ 1])
 
 
+def test_nothing_in_a_slice_is_executed(slices, tmp_path):
+    """A pickle in the place of slices, with a manifest that says it is right."""
+    folder = slices / f"sharded_{HALF:06d}"
+    for file in folder.iterdir():
+        file.write_bytes(pickle.dumps(damage.Malicious(tmp_path / "canary")))
+    manifest_path = slices / f"manifest_{HALF:06d}.json"
+    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    entry = {"bytes": size_on_disk(folder), "sha256": sha256(folder)}
+    manifest["files"][folder.name] = entry
+    manifest["sha256"] = manifest_sha256(manifest)
+    manifest_path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="sharded_000005 is damaged"):
+        play(slices, "one", checkpoint=HALF)
+    assert not (tmp_path / "canary").exists()
+
+
 def test_a_missing_slice_is_found(slices):
     next((slices / f"sharded_{HALF:06d}").iterdir()).unlink()
     with pytest.raises(CheckpointError, match=r"sharded_000005 is damaged: it has"):
@@ -245,7 +271,7 @@ def command_line(tmp_path_factory):
     (place / "texts").mkdir()
     (place / "texts" / "a.txt").write_text(TEXT, encoding="utf-8")
     arguments = ("-m", "llm_helpers.pretrain", "--train", "texts", *SIZES)
-    return lambda *more: torchrun(*arguments, *more, cwd=place)
+    return lambda *more, **settings: torchrun(*arguments, *more, cwd=place, **settings)
 
 
 @pytest.fixture(scope="module", params=[[], ["--fsdp"]], ids=ENGINES)
@@ -262,6 +288,36 @@ def test_one_process_prints(printed):
 
 def test_the_command_line_says_in_how_many_processes_it_trains(printed):
     assert "1 epochs, in 2 processes on cpu\n" in printed
+
+
+def test_a_token_cache_is_made_once(command_line):
+    process = command_line("--out", "cached", "--token-cache", "tokens")
+    assert process.returncode == 0, process.stderr
+    assert "Epoch 1 finished" in process.stdout
+
+
+def test_two_machines_train_as_one(command_line, printed):
+    """Two torchruns that meet at a port, as on two machines with one process each."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    meet = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint")
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(
+            pool.map(
+                lambda out: command_line(
+                    "--out", "two machines", launcher=(*meet, f"localhost:{port}")
+                ),
+                range(2),
+            )
+        )
+    assert [outcome.returncode for outcome in outcomes] == [0, 0]
+    lines = [line for outcome in outcomes for line in losses_in(outcome.stdout)]
+    assert lines == losses_in(printed)
+
+
+def losses_in(text):
+    return re.findall(r"Epoch .*loss.*", text)
 
 
 def test_an_error_is_told_once(command_line):
@@ -287,6 +343,11 @@ def test_other_texts_on_another_machine_are_refused(two):
     sentence = refused(two, "other texts")
     assert "process 1 has windows = 23 and process 0 24" in sentence
     assert "give all machines the same texts" in sentence
+
+
+def test_a_folder_that_not_all_see_is_refused(two):
+    sentences = [sentence.split(" writes to ")[0] for sentence in two["own folders"]]
+    assert sentences == ["ValueError: process 1 does not see what process 0"] * 2
 
 
 def test_a_batch_smaller_than_the_number_of_processes_is_refused(two):

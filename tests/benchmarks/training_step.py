@@ -49,7 +49,7 @@ def main() -> None:
     results = {label(*contender): [] for contender in chosen}
     for i in range(args.rounds):
         for contender in chosen:
-            results[label(*contender)].append(_in_a_process(*contender, args.dropout))
+            results[label(*contender)].append(in_a_process(*contender, args.dropout))
             print(i, label(*contender), results[label(*contender)][-1], flush=True)
     summary = {name: summarise(runs) for name, runs in results.items()}
     print(f"\n{machine()}, dropout {args.dropout}, medians of {args.rounds} rounds")
@@ -134,7 +134,7 @@ def table(summary: dict) -> str:
     return "\n".join(lines)
 
 
-def _in_a_process(name: str, keep: bool, dropout: float) -> dict:
+def in_a_process(name: str, keep: bool, dropout: float) -> dict:
     command = [sys.executable, __file__, "--dropout", str(dropout)]
     result = subprocess.run(
         [*command, "--measure", name, "kept" if keep else "published"],

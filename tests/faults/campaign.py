@@ -1,6 +1,6 @@
 """Kill, damage and starve runs, and print what came of it.
 
-python tests/faults/campaign.py [--kills 100] [--seed 0]
+python tests/faults/campaign.py [--kills 100] [--rank-kills 10] [--seed 0]
 """
 
 import argparse
@@ -12,12 +12,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from faults import damage, full_disk, kills
+from faults import damage, full_disk, kills, rank_kills
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--rank-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -26,6 +27,7 @@ def main() -> None:
         folder = Path(name)
         failures = [
             *_kills(folder, args.kills, args.seed),
+            *_rank_kills(folder, args.rank_kills, args.seed),
             *_damage(folder),
             *_full_disk(folder),
         ]
@@ -53,6 +55,28 @@ def _kills(folder: Path, num_kills: int, seed: int) -> list:
         _row(f"    {name}", sum(a.identical for a in chosen), len(chosen))
     _row("    no temporary file afterwards", sum(a.tidy for a in attempts), num_kills)
     return [a for a in attempts if not (a.identical and a.tidy)]
+
+
+def _rank_kills(folder: Path, num_kills: int, seed: int) -> list:
+    started = time.monotonic()
+    attempts = list(rank_kills.attempts(folder / "rank-kills", num_kills, seed))
+    same = sum(a.identical for a in attempts)
+    _row("SIGKILL of 1 of 2 processes: bit-identical ends", same, num_kills, started)
+    for name, chosen in {
+        "a copy in each process (DDP)": [a for a in attempts if not a.fsdp],
+        "a slice in each process (FSDP)": [a for a in attempts if a.fsdp],
+        "of rank 0, which writes": [a for a in attempts if a.rank == 0],
+        "inside a save": [a for a in attempts if a.in_a_save],
+        "of runs that prune (keep_last=2)": [a for a in attempts if a.pruning],
+        "before the first checkpoint": [a for a in attempts if not a.checkpoints],
+    }.items():
+        _row(f"    {name}", sum(a.identical for a in chosen), len(chosen))
+    once = sum(a.restarts == 1 for a in attempts)
+    _row("    torchrun started both again, once", once, num_kills)
+    _row("    no traceback", sum(a.plain for a in attempts), num_kills)
+    told = sum(a.told for a in attempts)
+    _row("    the process left alone said so", told, num_kills)
+    return [a for a in attempts if not (a.identical and a.restarts == 1 and a.plain)]
 
 
 def _damage(folder: Path) -> list:
