@@ -8,6 +8,7 @@ Without torchrun there is one process, rank 0, and nothing here does anything.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -51,6 +52,7 @@ def process_group(device: torch.device) -> Iterator[tuple[torch.device, bool]]:
     try:
         yield device, in_any(restarted)
     finally:
+        gc.collect()  # a model that still holds the group would outlive it
         dist.destroy_process_group()
 
 

@@ -77,6 +77,34 @@ def test_a_row_of_the_speed_table_is_what_was_measured(contender, label):
     assert f"| {' | '.join(cells)} |" in README
 
 
+PROCESS_ROWS = {
+    "1 process": "this course, 1 process",
+    "2 processes, DDP": "this course, 2 processes, DDP",
+    "2 processes, FSDP": "this course, 2 processes, FSDP",
+    "plain": "the step written the plain way",
+    "transformers": "transformers' GPT-2",
+}
+
+
+@pytest.mark.parametrize(("contender", "label"), PROCESS_ROWS.items())
+def test_a_row_of_the_table_of_processes_is_what_was_measured(contender, label):
+    found = RESULTS["processes"][contender]
+    share = f"{found['share_of_ceiling']:.0%}"
+    assert f"| {label} | {found['tokens_per_s']} | {share} |" in README
+
+
+@pytest.mark.parametrize(
+    ("language", "entries", "last"), [("zh", 14, 23), ("en", 24, 33)]
+)
+def test_a_recorded_run_is_the_series_run(language, entries, last):
+    path = ROOT / "data" / "recorded_runs" / f"gpt2_small_{language}.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert abs(run["log"]["batch_losses"][0] - 11.0) < 0.3
+    assert [len(values) for values in run["history"].values()] == [entries] * 3
+    assert run["checkpoints_kept"] == [last - 1, last]
+    assert run["history"]["train_losses"][-1] < 3
+
+
 def test_the_speed_of_sampling_is_that_measured():
     text = " ".join(README.split())
     for contender, label in (

@@ -76,24 +76,28 @@ def measure(engine: str, folder: str, dropout: float) -> None:
     keep_freed_memory()
     torch.set_num_threads(max(1, os.cpu_count() // processes_here()))
     with process_group(torch.device("cpu")) as (device, _):
-        records = make_run(engine, dropout, device, folder).steps()
-        next(records)
-        ceilings = [total(sgemm_rate())]
-        before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        next(records)
-        wall = time.perf_counter() - started
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        ceilings.append(total(sgemm_rate()))
-        system = total(after.ru_stime - before.ru_stime)
-        figures = {
-            "wall_s": round(max(from_all(wall)), 2),
-            "cpu_s": round(total(after.ru_utime - before.ru_utime) + system, 2),
-            "kernel_s": round(system, 2),
-            "ceiling_gflops": round(sum(ceilings) / 2, 1),
-            "peak_gb": round(total(after.ru_maxrss) * 1024 / 1e9, 1),
-        }
+        figures = measure_step(make_run(engine, dropout, device, folder))
         if rank() == 0:
             print(json.dumps(figures))
+
+
+def measure_step(run: TrainingRun) -> dict:
+    records = run.steps()
+    next(records)
+    ceilings = [total(sgemm_rate())]
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    next(records)
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    ceilings.append(total(sgemm_rate()))
+    system = total(after.ru_stime - before.ru_stime)
+    return {
+        "wall_s": round(max(from_all(wall)), 2),
+        "cpu_s": round(total(after.ru_utime - before.ru_utime) + system, 2),
+        "kernel_s": round(system, 2),
+        "ceiling_gflops": round(sum(ceilings) / 2, 1),
+        "peak_gb": round(total(after.ru_maxrss) * 1024 / 1e9, 1),
+    }
 
 
 def make_run(engine: str, dropout: float, device, folder: str) -> TrainingRun:
