@@ -7,7 +7,7 @@ written under temporary names, flushed to the disk and renamed, the manifest las
 makes the checkpoint count. An interrupted run leaves one more, `..._interrupted`,
 outside the numbering. A sharded run has a folder of slices, `sharded_00000N`, in place
 of the model's file (see `sharding`); either kind goes into any run. Of several
-processes, rank 0 writes and all read: the folder must be one that they share.
+processes rank 0 writes, and the others their slices: they must share the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from torch import nn
 
 from llm_helpers.checkpoint_folder import (
     FORMAT,
-    KINDS,
     checkpoint_path,
     manifest_sha256,
     remove,
@@ -223,11 +222,13 @@ def _write(folder: Path, number: int | str, contents: dict[str, dict]) -> None:
         json.dump(manifest, file, indent=1)
         _flush(file)
     manifest_path.unlink(missing_ok=True)  # from here the old one does not count
-    for kind in KINDS:
+    for kind in ("sharded", "model"):  # a folder cannot be renamed onto another
         if kind == "sharded" or kind not in contents:
             remove(checkpoint_path(folder, kind, number))
     for path in (*paths.values(), manifest_path):
         os.replace(path.with_suffix(".tmp"), path)
+    if "state" not in contents:  # that of the checkpoint which this one replaces
+        remove(checkpoint_path(folder, "state", number))
     _flush_folder(folder)
 
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.constants import default_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
 from llm_helpers.loss import num_counted
-
-_A_MOMENT = timedelta(seconds=2)
 
 
 def best_device() -> torch.device:
@@ -40,7 +38,7 @@ def process_group(device: torch.device) -> Iterator[tuple[torch.device, bool]]:
 
     Yields:
         (this process's device, the GPU of its number where there are several; whether
-        torchrun starts these processes once more, after one of them had died).
+        these processes had begun to train before one died and torchrun started anew).
     """
     if not dist.is_torchelastic_launched():
         yield device, False
@@ -49,25 +47,33 @@ def process_group(device: torch.device) -> Iterator[tuple[torch.device, bool]]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     restarted = _join()
-    try:
-        yield device, in_any(restarted)
-    finally:
-        gc.collect()  # a model that still holds the group would outlive it
-        dist.destroy_process_group()
+    yield device, in_any(restarted)
+    gc.collect()  # a model that still holds the group would outlive it
+    dist.destroy_process_group()  # after an error the end of the process does it
 
 
 def _join() -> bool:
-    """Meet the others; returns whether this process knows of an earlier start."""
+    """Meet the others; returns whether an earlier start had begun to train."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         dist.init_process_group()
         return int(os.environ["TORCHELASTIC_RESTART_COUNT"]) > 0
     number, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    host = os.environ["MASTER_ADDR"]
-    kept = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)
-    restarted = kept.check(["port"])
+    host, kept = os.environ["MASTER_ADDR"], _torchruns_store()
     fresh = _open_store(host, kept) if number == 0 else _find_store(host, kept)
     dist.init_process_group(store=fresh, rank=number, world_size=count)
-    return number == 0 and restarted
+    return kept.check(["training has begun"])
+
+
+def note_beginning() -> None:
+    """Tell later starts of these processes that there is a run to go on with."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        _torchruns_store().set("training has begun", "")
+
+
+def _torchruns_store() -> dist.Store:
+    """It outlives the processes, and torchrun starts them again."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(host, port, is_master=False)
 
 
 def _open_store(host: str, kept: dist.Store) -> dist.Store:
@@ -83,13 +89,13 @@ def _open_store(host: str, kept: dist.Store) -> dist.Store:
 
 def _find_store(host: str, kept: dist.Store) -> dist.Store:
     while True:
+        port = int(kept.get("port"))
         try:
-            port = int(kept.get("port"))
-            fresh = dist.TCPStore(host, port, is_master=False, timeout=_A_MOMENT)
-        except dist.DistNetworkError:  # an earlier start's, which is closed
-            continue
-        fresh.set_timeout(default_pg_timeout)
-        return fresh
+            socket.create_connection((host, port), timeout=2).close()
+        except OSError:  # an earlier start's, which is closed
+            time.sleep(0.1)
+        else:
+            return dist.TCPStore(host, port, is_master=False)
 
 
 def processes_here() -> int:

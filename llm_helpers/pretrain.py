@@ -81,9 +81,10 @@ def _pretrain(args: argparse.Namespace, device: torch.device) -> None:
     torch.manual_seed(args.seed)
     tokenizer = load_tokenizer("gpt2")
     train_loader, val_loader = _loaders(args, pin_memory=device.type == "cuda")
-    model = _model(args, tokenizer.n_vocab).to(device)
+    model = _model(args, tokenizer.n_vocab)
     if args.fsdp:
-        _shard(model, device)
+        _shard(model, device)  # and moves it, slice by slice
+    model.to(device)
     run = TrainingRun(
         model=model,
         optimizer=_optimizer(model, args),

@@ -17,11 +17,12 @@ from llm_helpers.checkpoint_folder import (
     set_aside_checkpoints,
 )
 from llm_helpers.compatibility import CheckpointError, DamagedCheckpointError
-from llm_helpers.parallel import from_all, num_processes, on_first
+from llm_helpers.parallel import from_all, note_beginning, num_processes, on_first
 from llm_helpers.run_state import (
     Position,
     check_processes_agree,
     check_run,
+    describe_for_all,
     own_generators,
     rng_state,
 )
@@ -37,7 +38,7 @@ def load_position(run) -> int | str | None:
     Raises:
         ValueError: the processes do not train the same run.
     """
-    check_processes_agree(run.description)
+    check_processes_agree(describe_for_all(run))
     check_folder_is_shared(run.checkpoint_dir)
     loaded = run.checkpoint
     if loaded == "latest":
@@ -72,12 +73,17 @@ def _place_marker(folder: Path) -> str:
 
 
 def make_way(run, loaded: int | str | None) -> None:
-    """Set aside what is newer than the loaded checkpoint and would be written over."""
+    """Set aside what is newer than the loaded checkpoint and would be written over.
+
+    Then say what the run will write.
+    """
     aside = set_aside_checkpoints(
         run.checkpoint_dir, run.checkpoint, keep_interrupted=loaded == INTERRUPTED
     )
     if aside is not None:
         run.say(f"Newer checkpoints of an earlier run were moved to {aside}.")
+    note_beginning()
+    announce_disk_use(run)
 
 
 def announce_disk_use(run) -> None:

@@ -145,6 +145,23 @@ def _processes(model: nn.Module) -> str | None:
     return f"{num_processes()}, {'FSDP' if is_sharded(model) else 'DDP'}"
 
 
+def describe_for_all(run) -> dict:
+    """What must be the same in all processes of a `TrainingRun`, beyond its data."""
+    names = ("num_epochs", "eval_freq", "eval_iter", "save_freq", "keep_last")
+    settings = {name: getattr(run, name) for name in names}
+    groups = run.optimizer.param_groups
+    settings["learning rates"] = [group["lr"] for group in groups]
+    settings["weight decays"] = [group.get("weight_decay") for group in groups]
+    if run.val_loader is not None:
+        val = getattr(run.val_loader, "dataset", None)
+        settings["validation batches"] = len(run.val_loader)
+        settings["SHA-256 of the validation tokens"] = _hash(
+            getattr(val, "tokens", None)
+        )
+    rest = run.description | settings
+    return {name: value for name, value in rest.items() if name != "threads"}
+
+
 def check_processes_agree(description: dict) -> None:
     """Raise ValueError where a process has other texts or settings than rank 0."""
     first, *others = from_all(description)

@@ -31,7 +31,7 @@ from llm_helpers.optimization import (
     optimizer_step,
 )
 from llm_helpers.parallel import from_all, in_any, num_processes, on_first, rank, wrap
-from llm_helpers.resume import announce_disk_use, load_position, make_way
+from llm_helpers.resume import load_position, make_way
 from llm_helpers.run_checks import check_arguments
 from llm_helpers.run_state import (
     Position,
@@ -119,7 +119,6 @@ class TrainingRun:
         )
         self.trained_model = wrap(self.model, self.device, self.compile)
         on_first(make_way, self, loaded)
-        on_first(announce_disk_use, self)
         yield from self._train_epoch()  # a stop asked for while loading comes later
         while not (self.finished or self._is_to_stop()):
             yield from self._train_epoch()

@@ -272,7 +272,7 @@ CASES = [
         for kind in KINDS
     ),
     Case("manifest names a file outside", _manifest(_outside)),
-    Case("manifest of a newer format", _manifest(lambda m: m.update(format=2))),
+    Case("manifest of a newer format", _manifest(lambda m: m.update(format=9))),
     Case("manifest of no format", _manifest(lambda m: m.pop("format"))),
     Case("manifest without files", _manifest(lambda m: m.update(files={}))),
     Case("manifest is a list", _manifest_that_says("[1, 2]")),
