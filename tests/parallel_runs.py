@@ -140,6 +140,10 @@ def other_texts(folder):
     return refusal(lambda: play(folder, "DDP", data=dict(num_windows=24 - rank())))
 
 
+def other_settings(folder):
+    return refusal(lambda: play(folder, "DDP", eval_freq=5 + rank()))
+
+
 def own_folders(folder):
     """Each process has its own, as on machines that share none."""
     return refusal(lambda: play(folder / f"{rank()}", "FSDP"))
@@ -182,6 +186,7 @@ def scenarios(folder):
             results[engine, "from", source] = resumed(folder / source, copy, engine)
     results["broken disk"] = broken_disk(folder / "broken")
     results["other texts"] = other_texts(folder / "other")
+    results["other settings"] = other_settings(folder / "settings")
     results["own folders"] = own_folders(folder / "own")
     results["too few windows"] = too_few_windows(folder / "few")
     results["infinite loss"] = infinite_loss(folder / "infinite")

@@ -320,6 +320,15 @@ def losses_in(text):
     return re.findall(r"Epoch .*loss.*", text)
 
 
+def test_a_restart_does_not_go_on_with_a_run_that_was_refused(command_line, printed):
+    """Checkpoint 99 is not there at the second start, either; others are."""
+    launcher = (*TWO_PROCESSES, "--max-restarts", "1")
+    process = command_line("--out", "runs0", "--resume", "99", launcher=launcher)
+    assert process.returncode != 0
+    assert process.stderr.count("does not exist; complete checkpoints: 0, 1") == 2
+    assert "Continuing" not in process.stdout
+
+
 def test_an_error_is_told_once(command_line):
     process = command_line("--heads", "3")
     assert process.returncode != 0
@@ -343,6 +352,11 @@ def test_other_texts_on_another_machine_are_refused(two):
     sentence = refused(two, "other texts")
     assert "process 1 has windows = 23 and process 0 24" in sentence
     assert "give all machines the same texts" in sentence
+
+
+def test_other_settings_on_another_machine_are_refused(two):
+    sentence = refused(two, "other settings")
+    assert "process 1 has eval_freq = 6 and process 0 5" in sentence
 
 
 def test_a_folder_that_not_all_see_is_refused(two):
