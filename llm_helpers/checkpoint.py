@@ -108,8 +108,7 @@ def load_checkpoint(
     paths = verify_checkpoint(checkpoint_dir, number)
     state = _read(paths["state"]) if "state" in paths else None
     parameters = None if optimizer is None else _parameters(optimizer)
-    contents = read_contents(paths, model.state_dict(), parameters)
-    model_state, optimizer_state = contents
+    model_state, optimizer_state = read_contents(paths, model.state_dict(), parameters)
     check_model_state(model_state, model, paths.get("model", paths.get("sharded")))
     if state is not None and check_state is not None:
         check_state(state)

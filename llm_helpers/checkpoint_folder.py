@@ -121,7 +121,7 @@ def read_manifest(path: Path) -> dict:
         if manifest["sha256"] != manifest_sha256(manifest):
             raise ValueError("its SHA-256 is not its own")
         tag = path.stem.removeprefix("manifest_")
-        own = {kind: f"{kind}_{tag}{_SUFFIXES.get(kind, '.pth')}" for kind in KINDS}
+        own = {kind: checkpoint_path(path.parent, kind, tag).name for kind in KINDS}
         names = set(manifest["files"])
         weights = {own["model"], own["sharded"]} & names
         if own["optimizer"] not in names or len(weights) != 1:

@@ -38,8 +38,9 @@ def load_position(run) -> int | str | None:
     Raises:
         ValueError: the processes do not train the same run.
     """
-    check_processes_agree(describe_for_all(run))
-    check_folder_is_shared(run.checkpoint_dir)
+    if num_processes() > 1:
+        check_processes_agree(describe_for_all(run))
+        check_folder_is_shared(run.checkpoint_dir)
     loaded = run.checkpoint
     if loaded == "latest":
         loaded = _load_latest(run)
@@ -53,8 +54,6 @@ def load_position(run) -> int | str | None:
 
 def check_folder_is_shared(checkpoint_dir: str | Path) -> None:
     """Raise ValueError where a process does not see what rank 0 writes there."""
-    if num_processes() == 1:
-        return
     marker = Path(checkpoint_dir) / on_first(_place_marker, Path(checkpoint_dir))
     seen = from_all(marker.is_file())
     on_first(marker.unlink)

@@ -26,9 +26,9 @@ _STATE_ENTRIES = {
     *("checkpoint", "position", "history", "best", "rng_epoch", "rng", "run")
 }
 
-_WARNED_ABOUT = (
-    *("threads", "torch", "max_grad_norm", "autocast", "compile", "processes"),
-)
+_WARNED_ABOUT = {
+    *("threads", "torch", "max_grad_norm", "autocast", "compile", "processes")
+}
 
 
 @dataclass

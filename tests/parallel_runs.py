@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import torch
-from tiny import CharTokenizer, adamw, tiny_dataset, tiny_model, val_batches
+from tiny import run_settings, tiny_dataset, tiny_model
 from torch.utils.data import DataLoader
 
 from llm_helpers import LossHistory, TrainingRun, WarmupCosine
@@ -49,19 +49,11 @@ def new_run(folder, engine, data=None, seed=1, model=None, **changes):
     """A run as `tiny.run_settings` makes them, of 54 steps."""
     model = new_model(engine, **(model or {}))
     torch.manual_seed(seed)
-    settings = dict(
-        model=model,
-        optimizer=adamw(model),
+    settings = run_settings(
+        folder,
+        model,
         train_loader=loader(**(data or {})),
         num_epochs=NUM_EPOCHS,
-        device="cpu",
-        eval_freq=5,
-        eval_iter=1,
-        tokenizer=CharTokenizer(),
-        start_context="the ",
-        save_freq=5,
-        checkpoint_dir=folder,
-        val_loader=val_batches(),
         say=lambda line: None,
     )
     return TrainingRun(**settings | changes)
