@@ -2,18 +2,24 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/ready
+TEACHING := .venv/teaching
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 QUIET_LAB := --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.news_url=None
 
-.PHONY: help lab test lint unit notebook-tests browser-tests notebooks results benchmarks
+.PHONY: help lab test lint unit notebook-tests browser-tests notebooks exercises release \
+	grade slides results benchmarks
 
 help:
 	@echo 'make lab        open the course in JupyterLab at the first lesson'
 	@echo 'make test       run every test: style, package, then each notebook compared'
 	@echo 'make unit       run the package tests alone, with line coverage'
 	@echo 'make browser-tests  drive the charts in JupyterLab, in Chromium'
-	@echo 'make notebooks  re-execute all lessons in fresh kernels and store clean outputs'
+	@echo 'make notebooks  re-execute lessons and solutions, store clean outputs'
+	@echo 'make exercises  make the exercises with stubs from the solutions'
+	@echo 'make slides     slides of every lesson into slides/, to show without a network'
+	@echo 'make release    the course for students, without solutions, into release/'
+	@echo 'make grade SUBMISSIONS=folder  grade notebooks in nbgrader, into grades/'
 	@echo 'make results    measure again what the README quotes (tests/benchmarks)'
 	@echo 'make benchmarks training step and sampler beside their peers; over an hour'
 
@@ -30,7 +36,7 @@ unit: $(READY)
 	$(PY) -m pytest --cov --cov-report=term --ignore tests/browser tests
 
 notebook-tests: $(READY)
-	$(PY) -m pytest --nbval \
+	$(PY) -m pytest --nbval --ignore notebooks/exercises \
 		--nbval-kernel-name python3 --durations 5 notebooks
 
 browser-tests: $(READY)
@@ -38,6 +44,19 @@ browser-tests: $(READY)
 
 notebooks: $(READY)
 	$(PY) tests/execute_notebooks.py
+
+exercises: $(TEACHING)
+	$(PY) teaching/exercises.py
+
+release: $(TEACHING)
+	$(PY) teaching/release.py
+
+grade: $(TEACHING)
+	$(PY) teaching/grade.py "$(SUBMISSIONS)" \
+		$(if $(filter no,$(SANDBOX)),--without-sandbox)
+
+slides: $(TEACHING)
+	$(PY) teaching/slides.py
 
 results: $(READY)
 	$(PY) tests/benchmarks/measure.py
@@ -62,3 +81,7 @@ $(READY): requirements.txt pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install -r requirements.txt
 	@touch $(READY)
+
+$(TEACHING): $(READY) teaching/requirements.txt
+	$(PY) -m pip install --quiet -r teaching/requirements.txt
+	@touch $(TEACHING)

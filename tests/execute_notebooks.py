@@ -1,7 +1,7 @@
-"""Re-execute lessons in fresh kernels and store clean outputs: `make notebooks`.
+"""Re-execute notebooks in fresh kernels and store clean outputs: `make notebooks`.
 
-Without arguments every lesson in `notebooks/`, otherwise those that are named. A
-lesson whose outputs did not change is left byte-identical.
+Without arguments every lesson in `notebooks/` and the solutions of its exercises,
+otherwise those that are named. One whose outputs did not change stays byte-identical.
 """
 
 import sys
@@ -12,11 +12,17 @@ import nbformat
 from nbclient import NotebookClient
 
 LESSONS_DIR = Path(__file__).resolve().parent.parent / "notebooks"
+SOLUTIONS_DIR = LESSONS_DIR / "solutions"
+EXERCISES_DIR = LESSONS_DIR / "exercises"  # made from the solutions, never executed
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def lesson_paths() -> list[Path]:
     return sorted(LESSONS_DIR.glob("[0-9]*.ipynb"))
+
+
+def solution_paths() -> list[Path]:
+    return sorted(SOLUTIONS_DIR.glob("[0-9]*.ipynb"))
 
 
 def execute(path: Path) -> None:
@@ -54,7 +60,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    for path in [Path(a) for a in arguments] or lesson_paths():
+    for path in [Path(a) for a in arguments] or [*lesson_paths(), *solution_paths()]:
         start = time.monotonic()
         before = path.read_bytes()
         execute(path)

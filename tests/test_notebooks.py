@@ -1,13 +1,14 @@
-"""What every lesson keeps to, checked without running it."""
+"""What every lesson, and the solutions of its exercises, keep to; nothing is run."""
 
 import re
 import statistics
 
 import nbformat
 import pytest
-from execute_notebooks import WIDGET_VIEW, lesson_paths
+from execute_notebooks import WIDGET_VIEW, lesson_paths, solution_paths
 
 LESSONS = lesson_paths()
+SOLUTIONS = solution_paths()
 # What each cell shows whose output nbval does not compare: runs with a high learning
 # rate or dropout, or very many draws, whose last digits differ between kinds of
 # processors; and timings.
@@ -47,6 +48,11 @@ UNCOMPARED = {
 }
 
 
+def uncompared(path):
+    """What the notebook's uncompared cells show; solutions have none."""
+    return UNCOMPARED.get(path.stem, []) if path in LESSONS else []
+
+
 def read(path):
     return nbformat.read(path, as_version=4)
 
@@ -71,17 +77,25 @@ def by_lesson(test):
     return pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)(test)
 
 
-def test_the_lessons_are_there():
+def by_notebook(test):
+    """For every lesson and the solutions of every lesson."""
+    both = [pytest.param(path, id=path.stem) for path in LESSONS]
+    both += [pytest.param(path, id=f"solutions-{path.stem}") for path in SOLUTIONS]
+    return pytest.mark.parametrize("path", both)(test)
+
+
+def test_the_lessons_are_there_each_with_solutions():
     assert [path.stem[:2] for path in LESSONS] == [f"{i:02}" for i in range(8)]
+    assert {path.name for path in SOLUTIONS} <= {path.name for path in LESSONS}
 
 
-@by_lesson
+@by_notebook
 def test_every_code_cell_was_executed_once_in_order(path):
     counts = [cell.execution_count for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@by_lesson
+@by_notebook
 def test_nothing_is_printed_to_stderr_and_nothing_failed(path):
     kinds = [
         (o.output_type, o.get("name")) for c in code_cells(path) for o in c.outputs
@@ -90,7 +104,7 @@ def test_nothing_is_printed_to_stderr_and_nothing_failed(path):
     assert not [kind for kind, _ in kinds if kind == "error"]
 
 
-@by_lesson
+@by_notebook
 def test_no_machine_path_and_no_widget_state_is_stored(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
@@ -98,7 +112,7 @@ def test_no_machine_path_and_no_widget_state_is_stored(path):
     assert "widgets" not in read(path).metadata
 
 
-@by_lesson
+@by_notebook
 def test_no_cell_escapes_comparison_unless_it_is_listed(path):
     tagged = [
         cell.source
@@ -106,22 +120,22 @@ def test_no_cell_escapes_comparison_unless_it_is_listed(path):
         if any(tag.startswith("nbval-") for tag in cell.metadata.get("tags", []))
         or "NBVAL" in cell.source
     ]
-    assert len(tagged) == len(UNCOMPARED.get(path.stem, []))
+    assert len(tagged) == len(uncompared(path))
 
 
-@by_lesson
+@by_notebook
 def test_a_lesson_says_why_cells_escape_comparison(path):
-    assert ("nbval-ignore-output" in prose(path)) == (path.stem in UNCOMPARED)
+    assert ("nbval-ignore-output" in prose(path)) == bool(uncompared(path))
 
 
-@by_lesson
+@by_notebook
 def test_code_cells_are_short(path):
     lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
     assert max(lengths) <= 30
     assert statistics.median(lengths) <= 8
 
 
-@by_lesson
+@by_notebook
 def test_outputs_are_short(path):
     assert max(len(output_text(c).splitlines()) for c in code_cells(path)) <= 45
 
@@ -140,7 +154,7 @@ def test_check_yourself_asserts(path):
     assert sum("assert " in cell.source for cell in code_cells(path)) >= 3
 
 
-@by_lesson
+@by_notebook
 def test_numbers_in_prose_are_printed_or_used_by_a_cell(path):
     """Every number of three or more digits; links, code, years and names like SHA-256
     aside."""

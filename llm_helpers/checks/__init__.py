@@ -1,0 +1,11 @@
+"""Checks of the exercises, one module for each lesson: they say what is wrong.
+
+A check takes the reader's function, tries it on small inputs and either prints that it
+passes or raises `CheckError` with one sentence that names the mistake. Checks draw
+random numbers from fixed seeds, leave PyTorch's own generator as it was, and need no
+file but those of the course.
+"""
+
+from llm_helpers.checks.verdict import CheckError
+
+__all__ = ["CheckError"]
