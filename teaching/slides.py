@@ -2,9 +2,9 @@
 
 Each lesson becomes one HTML file that a browser shows without a network. What is on
 which slide stands in the lesson's cell metadata, as JupyterLab writes it (its property
-inspector has the field "Slide Type"): slide starts one, - continues it, notes is for
-the speaker, skip is left out. Two tags show half of a code cell: slide-output-only and
-slide-code-only.
+inspector has the field "Slide Type"): slide starts one, - continues it, fragment waits
+for a key press, notes is for the speaker, skip is left out. Two tags show half of a
+code cell: slide-output-only and slide-code-only.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 pytest.importorskip("latex2mathml", reason="see teaching/requirements.txt")
 from slides import count_slides, lesson_paths, main, slides_html
 
-KINDS = {"slide", "-", "notes", "skip"}  # no subslides: a deck is one row
+KINDS = {"slide", "-", "fragment", "notes", "skip"}  # no subslides: one row
 
 
 def marked(cell, kind=None, *tags):

@@ -67,8 +67,8 @@ class Deck:
         return self.page.evaluate("Reveal.getTotalSlides()")
 
     def show(self, number: int) -> None:
-        """Turn to a slide; the first is number 1."""
-        self.page.evaluate("number => Reveal.slide(number - 1)", number)
+        """Turn to a slide, all of it; the first is number 1."""
+        self.page.evaluate("number => Reveal.slide(number - 1, 0, 99)", number)
 
     def measure(self, number: int) -> dict:
         """{"heading", "fill", "below", "right", "figures"} of one slide.

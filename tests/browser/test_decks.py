@@ -50,6 +50,12 @@ def notes(text):
     return cell
 
 
+def after_a_key(cell):
+    """A cell that appears at a key press."""
+    cell.metadata["slideshow"] = {"slide_type": "fragment"}
+    return cell
+
+
 def figure():
     picture = io.BytesIO()
     Figure(figsize=(7, 4)).savefig(picture)
@@ -91,6 +97,10 @@ SLIDES = {
     "plot": slide(heading("Figure"), code(*["plot()"] * 9, outputs=[figure()])),
     "figures": slide(*[code("plot()", outputs=[figure()]) for _ in range(3)]),
     "answers": [*slide(new_markdown_cell(ANSWERS)), notes("Wait for *answers*.")],
+    "question": [
+        *slide(new_markdown_cell("Guess.")),
+        after_a_key(code(*["plot()"] * 9, outputs=[figure()])),
+    ],
     "long answer": slide(new_markdown_cell(LONG_ANSWER)),
 }
 NUMBER = {name: i + 1 for i, name in enumerate(SLIDES)}
@@ -126,7 +136,7 @@ def are_open(page):
 
 
 @pytest.mark.parametrize(
-    "name", ["full", "command", "sample", "alone", "plot", "answers"]
+    "name", ["full", "command", "sample", "alone", "plot", "answers", "question"]
 )
 def test_what_fits_is_not_reported(examples, name):
     found = examples.measure(NUMBER[name])
@@ -181,6 +191,16 @@ def test_arrow_keys_turn_the_page(examples):
     examples.show(1)
     examples.page.keyboard.press("ArrowRight")
     assert examples.page.evaluate("Reveal.getIndices().h") == 1
+
+
+def test_what_follows_a_question_appears_at_a_key_press(examples):
+    page, number = examples.page, NUMBER["question"]
+    page.evaluate("number => Reveal.slide(number - 1, 0, -1)", number)
+    output = page.locator("section.present img")
+    assert not output.is_visible()
+    page.keyboard.press("ArrowRight")
+    output.wait_for(state="visible")
+    assert page.evaluate("Reveal.getIndices().h") == number - 1
 
 
 def test_key_s_opens_a_window_with_the_speaker_notes(examples):
