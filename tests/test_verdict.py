@@ -39,7 +39,15 @@ def test_a_value_of_another_shape_is_told_both_shapes():
     assert said == "double(3) should have the shape (), not (2,)"
 
 
-def test_a_long_answer_shows_its_first_values():
+def test_a_long_answer_shows_where_it_differs_most():
+    row = torch.zeros(3, 4)
+    row[2, 1] = 0.5
+    with pytest.raises(CheckError) as caught:
+        require_value("the row", row, torch.zeros(3, 4), {})
+    assert str(caught.value) == "the row at [2, 1] should be 0.0000, not 0.5000"
+
+
+def test_a_short_answer_is_shown_whole():
     with pytest.raises(CheckError, match=r"should be \[0.0, 1.0, 2.0\], not \[1.0, 1"):
         require_value("the row", torch.ones(3), torch.arange(3.0), {})
 

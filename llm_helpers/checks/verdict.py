@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+MOST_SHOWN = 8  # numbers of a tensor that a sentence can hold
+
 
 class CheckError(AssertionError):
     """An answer is not right; the message is one sentence that names the mistake."""
@@ -108,7 +110,22 @@ def require_value(
         return
     for sentence, wrong in mistakes.items():
         require(not _is_close(value, torch.as_tensor(wrong), tolerance), sentence)
-    raise CheckError(f"{what} should be {_shown(expected)}, not {_shown(value)}")
+    raise CheckError(_difference(what, value, expected))
+
+
+def _difference(what: str, value: torch.Tensor, expected: torch.Tensor) -> str:
+    """Both values, or of long tensors the place where they differ most."""
+    if expected.numel() > MOST_SHOWN:
+        distance = (value.double() - expected.double()).abs().nan_to_num(torch.inf)
+        place = tuple(
+            i.item() for i in torch.unravel_index(distance.argmax(), distance.shape)
+        )
+        what, value, expected = (
+            f"{what} at {list(place)}",
+            value[place],
+            expected[place],
+        )
+    return f"{what} should be {_shown(expected)}, not {_shown(value)}"
 
 
 def _as_tensor(what: str, value: object) -> torch.Tensor:
@@ -127,8 +144,8 @@ def _is_close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
 
 
 def _shown(value: torch.Tensor) -> str:
-    """A number with four digits behind the point; of a tensor the first eight."""
-    numbers = [round(x, 4) for x in value.flatten().tolist()]
-    if value.dim() == 0:
-        return f"{numbers[0]:.4f}" if value.is_floating_point() else str(numbers[0])
-    return f"{numbers[:8]}"[:-1] + (", ...]" if len(numbers) > 8 else "]")
+    """A number with four digits behind the point, or a list of such."""
+    if value.dim() == 0 and value.is_floating_point():
+        return f"{value.item():.4f}"
+    numbers = value.flatten().tolist()
+    return f"{[round(x, 4) for x in numbers] if value.dim() else numbers[0]}"
