@@ -86,7 +86,7 @@ def by_notebook(test):
 
 def test_the_lessons_are_there_each_with_solutions():
     assert [path.stem[:2] for path in LESSONS] == [f"{i:02}" for i in range(8)]
-    assert {path.name for path in SOLUTIONS} <= {path.name for path in LESSONS}
+    assert [path.name for path in SOLUTIONS] == [path.name for path in LESSONS]
 
 
 @by_notebook
