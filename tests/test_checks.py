@@ -10,6 +10,7 @@ import re
 
 import nbformat
 import pytest
+import torch
 from execute_notebooks import EXERCISES_DIR, solution_paths
 from mistakes import Mistake
 
@@ -50,6 +51,7 @@ class Answers:
             exec(cell.source, names)
         for source in self.sources.values():
             exec(source, names)
+        torch.set_num_threads(1)  # as for all tests; `set_up` takes more
         return names
 
     def verdict(self, names, exercise, source):
