@@ -125,6 +125,7 @@ def test_pause_holds_the_step_counter(paused):
 
 
 def test_pause_holds_the_curve_at_the_step_counter(paused):
+    paused.page.wait_for_timeout(1000)  # for what is on its way to the page
     assert paused.points() == paused.step()
 
 
