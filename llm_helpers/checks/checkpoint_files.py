@@ -1,18 +1,18 @@
-"""Checks of the exercises of lesson 03 that write and read a checkpoint's files.
+"""Check of the exercise of lesson 03 that writes a checkpoint's file.
 
 Each case has a temporary folder of its own.
 """
 
-import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from llm_helpers.checks.verdict import CheckError, check, require
+from llm_helpers.checks.verdict import check, require
 
 NEW = b"new content"
+BYSTANDERS = {"step_1.pth": b"another checkpoint", "notes.tmp": b"notes"}
 
 
 @check
@@ -20,7 +20,8 @@ def replace_file(answer):
     """Renaming is watched (it still happens), and a write is made to fail half-way."""
     for old in (b"old content", None):
         _require_replaced(answer, old)
-        _require_unharmed(answer, old)
+        _require_unharmed(answer, old, OSError("no space left"))
+        _require_unharmed(answer, old, KeyboardInterrupt("stopped by Ctrl-C"))
 
 
 def _require_replaced(answer, old):
@@ -92,16 +93,16 @@ def _require_not_hindered(answer, path, leftover):
     )
 
 
-def _require_unharmed(answer, old):
+def _require_unharmed(answer, old, reason):
     def write(file):
         file.write(b"half of the")
-        raise OSError("no space left")
+        raise reason
 
     with _folder_with(old) as path:
         try:
             answer(path, write)
-        except OSError as error:
-            if str(error) != "no space left":
+        except type(reason) as error:
+            if str(error) != str(reason):
                 raise
             swallowed = False
         else:
@@ -116,10 +117,16 @@ def _require_unharmed(answer, old):
             "the error of `write` is swallowed: the caller would believe that the "
             "checkpoint is there, so let it through",
         )
+        left = {p.name for p in path.parent.iterdir()} - {path.name, *BYSTANDERS}
         require(
-            [p for p in path.parent.iterdir() if p != path] == [],
+            not left or isinstance(reason, Exception),
+            "a write that Ctrl-C stopped leaves its half file in the folder: "
+            "KeyboardInterrupt is no `Exception`, so remove the file in `finally`",
+        )
+        require(
+            not left,
             "a write that failed leaves its half file in the folder: remove it in "
-            "`finally`, or in `except` with a `raise` at its end",
+            "`finally`, or in `except BaseException` with a `raise` at its end",
         )
 
 
@@ -129,12 +136,20 @@ def _content(path):
 
 @contextmanager
 def _folder_with(content):
-    """The path of a file with this content, or of none."""
+    """The path of a file with this content, or of none, beside files of others."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.pth"
+        for name, other in BYSTANDERS.items():
+            path.with_name(name).write_bytes(other)
         if content is not None:
             path.write_bytes(content)
         yield path
+        for name, other in BYSTANDERS.items():
+            require(
+                _content(path.with_name(name)) == other,
+                f"another file of the folder, `{name}`, is changed or deleted: touch "
+                "only `path` and the file that you write",
+            )
 
 
 @contextmanager
@@ -155,98 +170,3 @@ def _watched_renaming(path, contents, renamings):
         mock.patch("os.rename", watched(os.rename)),
     ):
         yield
-
-
-@check
-def newest_complete(answer):
-    whole, damaged, no_sum, no_data = "whole", "damaged", "no sum", "no data"
-    _require_newest(answer, {3: whole}, 3, {})
-    _require_newest(
-        answer,
-        {9: whole, 10: whole, 8: whole},
-        10,
-        {
-            9: "names are compared as text, where 9 comes after 10: compare numbers",
-            8: "the file that was written last is taken: dates change when a folder is "
-            "copied, so compare the numbers in the names",
-        },
-    )
-    gives_up = "a damaged newest checkpoint ends the search: go on to the one before"
-    not_compared = "the checksum is not compared with the file's: damage stays unseen"
-    _require_newest(
-        answer, {5: whole, 7: damaged}, 5, {7: not_compared, None: gives_up}
-    )
-    _require_newest(answer, {4: whole, 5: damaged, 6: damaged}, 4, {None: gives_up})
-    lacks = "a checkpoint without its {} is {}: a kill came in between, so pass it over"
-    for part, missing in ((no_sum, "checksum"), (no_data, ".pth file")):
-        counts, ends = (
-            lacks.format(missing, "counted"),
-            lacks.format(missing, "the end"),
-        )
-        _require_newest(answer, {5: whole, 7: part}, 5, {7: counts, None: ends})
-    _require_newest(
-        answer,
-        {0: whole},
-        0,
-        {None: "step 0 is taken for nothing: ask `is None`, as 0 counts as false"},
-    )
-    for nothing in ({}, {5: damaged}):
-        _require_newest(answer, nothing, None, {5: not_compared})
-
-
-def _require_newest(answer, states, expected, mistakes):
-    """Of a folder with these checkpoints, made in this order, and other files."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for date, (step, state) in enumerate(states.items()):
-            _make_checkpoint(folder, step, state, date)
-        for other in ("step_50.pth.tmp", "step_best.pth", "step_best.sha256", "notes"):
-            (folder / other).write_text("")
-        before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        newest = _newest(answer, folder)
-        after = {path.name: path.read_bytes() for path in folder.iterdir()}
-    require(before == after, "files of the folder are changed or deleted")
-    require(
-        newest is None or type(newest) is int,
-        f"the step should come back as an int, not {type(newest).__name__}",
-    )
-    if newest == expected:
-        return
-    if newest in mistakes:
-        raise CheckError(mistakes[newest])
-    listed = ", ".join(f"{step} ({state})" for step, state in states.items())
-    raise CheckError(
-        f"of the checkpoints {listed or 'of an empty folder'} the newest complete one "
-        f"should be {expected}, not {newest}"
-    )
-
-
-def _newest(answer, folder):
-    try:
-        return answer(folder)
-    except FileNotFoundError as error:
-        raise CheckError(
-            "a checkpoint with only one of its two files ends the search with an "
-            "error: ask whether the other is there, and pass it over if not"
-        ) from error
-    except ValueError as error:
-        if "int()" not in str(error):
-            raise
-        raise CheckError(
-            "a file that is no checkpoint, such as `step_best.pth`, is taken for one: "
-            "there is no number in its name"
-        ) from error
-
-
-def _make_checkpoint(folder, step, state, date):
-    """`step_N.pth` and its checksum; a damaged one has a single bit flipped."""
-    data, checksum = folder / f"step_{step}.pth", folder / f"step_{step}.sha256"
-    content = bytearray(f"the weights of step {step}".encode())
-    if state != "no sum":
-        checksum.write_text(hashlib.sha256(content).hexdigest())
-        os.utime(checksum, (date, date))
-    if state == "damaged":
-        content[5] ^= 1
-    if state != "no data":
-        data.write_bytes(content)
-        os.utime(data, (date, date))

@@ -3,10 +3,8 @@
 import torch
 
 from llm_helpers.checks.by_hand import ByHand
-from llm_helpers.checks.cross_entropy_by_hand_losses import (
-    cross_entropy,
-    loss_gradient,
-)
+from llm_helpers.checks.cross_entropy_by_hand_gradient import loss_gradient
+from llm_helpers.checks.cross_entropy_by_hand_losses import cross_entropy
 from llm_helpers.checks.cross_entropy_by_hand_numbers import (
     bits_per_byte,
     doubled_softmax_range,
@@ -130,12 +128,13 @@ def _require_stable(answer):
 
 @check
 def target_probas(answer):
-    """As many rows as tokens first, where mistakes raise no error; then fewer."""
+    """As many rows as tokens first, where mistakes raise no error; then fewer; then
+    axes of length 1."""
     for num_rows in (3, 2):
         probas = torch.softmax(torch.randn(num_rows, 3, 5), dim=-1)
         targets = torch.tensor([[1, 4, 0], [2, 2, 3], [0, 3, 1]])[:num_rows]
         given = probas.clone(), targets.clone()
-        value = answer(*given)
+        value = _picked(answer, *given)
         require(
             torch.equal(given[0], probas) and torch.equal(given[1], targets),
             "the tensors that were given are changed: only read them",
@@ -147,6 +146,35 @@ def target_probas(answer):
             probas.gather(-1, targets[..., None])[..., 0],
             _wrong_picks(probas, targets),
         )
+    for num_rows, num_columns in ((1, 3), (3, 1)):
+        probas = torch.softmax(torch.randn(num_rows, num_columns, 5), dim=-1)
+        targets = torch.tensor([4, 0, 1]).view(num_rows, num_columns)
+        value = _picked(answer, probas.clone(), targets.clone())
+        when = f"B = {num_rows} and T = {num_columns}"
+        require(
+            not isinstance(value, torch.Tensor) or value.dim() > 1,
+            f"an axis of length 1 is lost for {when}, where `squeeze()` takes away "
+            "more than the last: name the axis, `squeeze(-1)`",
+        )
+        right = probas.gather(-1, targets[..., None])[..., 0]
+        require_value(f"the probabilities of the targets, {when},", value, right, {})
+
+
+def _picked(answer, probas, targets):
+    try:
+        return answer(probas, targets)
+    except (RuntimeError, IndexError) as error:
+        require(
+            "out of bounds" not in str(error),
+            "the targets are looked up along the wrong axis: a token id counts along "
+            "the vocabulary, the last axis",
+        )
+        require(
+            "same number of dimensions" not in str(error),
+            "`gather` wants as many axes in its index as in `probas`: give the targets "
+            "one more, `unsqueeze(-1)`",
+        )
+        raise
 
 
 def _require_one_each(value, num_rows):

@@ -2,7 +2,7 @@
 
 import math
 
-from llm_helpers.checks.verdict import check, require, require_value
+from llm_helpers.checks.verdict import CheckError, check, require, require_value
 from llm_helpers.tokenizer import load_tokenizer
 
 
@@ -11,6 +11,8 @@ def overall_perplexity(answer):
     _require_perplexity(answer, [2.0, 3.5, 1.0], [10, 30, 5])
     _require_perplexity(answer, [2.5, 0.5], [4, 4])
     _require_perplexity(answer, [3.0], [7])
+    _require_no_overflow(answer, [3.0, 3.2, 8.0], [1000, 1000, 20])
+    _require_perplexity(answer, [3.0, 3.2, 8.0], [1000, 1000, 20])
 
 
 def _require_perplexity(answer, losses, num_tokens):
@@ -23,16 +25,16 @@ def _require_perplexity(answer, losses, num_tokens):
     n = len(losses)
     total = sum(loss * count for loss, count in zip(losses, num_tokens))
     mean = total / sum(num_tokens)
-    each = [math.exp(loss) for loss in losses]
+    each = [_exp(loss) for loss in losses]
     weighted = sum(p * count for p, count in zip(each, num_tokens)) / sum(num_tokens)
     require_value(
         f"the perplexity for the losses {losses} of {num_tokens} tokens",
         value,
-        math.exp(mean),
+        _exp(mean),
         {
             "the mean is over texts, not tokens: a short text counts as much as a long "
             "one, so weigh each loss with its number of tokens": (
-                math.exp(sum(losses) / n)
+                _exp(sum(losses) / n)
             ),
             "the perplexities are averaged: take the mean of the losses first, and the "
             "exponential last": sum(each) / n,
@@ -43,17 +45,36 @@ def _require_perplexity(answer, losses, num_tokens):
             "the exponential": sum(losses) / n,
             "this is a power of 2: losses in nats want the exponential": 2**mean,
             "the sign is wrong: the exponential of minus the loss is a probability": (
-                math.exp(-mean)
+                _exp(-mean)
             ),
-            "the losses are summed up and never divided": math.exp(sum(losses)),
+            "the losses are summed up and never divided": _exp(sum(losses)),
             "the total is divided by the number of texts: divide by that of tokens": (
-                math.exp(total / n)
+                _exp(total / n)
             ),
             "the perplexities are multiplied with the tokens and never divided": (
                 weighted * sum(num_tokens)
             ),
         },
     )
+
+
+def _exp(nats):
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+def _require_no_overflow(answer, losses, num_tokens):
+    """Of long texts too, whose probabilities multiplied are out of a float's reach."""
+    sentence = "the product overflows for long texts: add losses instead"
+    try:
+        value = answer(losses, num_tokens)
+    except OverflowError:
+        raise CheckError(sentence) from None
+    except ZeroDivisionError:
+        raise CheckError(
+            "the product of probabilities rounds to 0 for long texts: add losses "
+            "instead"
+        ) from None
+    require(math.isfinite(value), sentence)
 
 
 @check

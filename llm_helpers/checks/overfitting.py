@@ -90,7 +90,9 @@ def window_losses(answer):
     model.train()
     modes = []
     hook = model.register_forward_hook(lambda module, *_: modes.append(module.training))
-    losses = answer(model, inputs.clone(), targets.clone())
+    with torch.enable_grad():  # restores the mode if the answer leaves another
+        losses = answer(model, inputs.clone(), targets.clone())
+        is_tracking = torch.is_grad_enabled()
     hook.remove()
     require(bool(modes), "the model was never called: the losses come from its logits")
     require(
@@ -105,9 +107,20 @@ def window_losses(answer):
         not getattr(losses, "requires_grad", False),
         "gradients are tracked: the model is looked at and not trained",
     )
+    require(
+        is_tracking,
+        "gradients stay switched off after the call, for everything: `torch.no_grad()` "
+        "with `with` ends with its block",
+    )
+    require(
+        all(parameter.requires_grad for parameter in model.parameters()),
+        "the parameters stay without gradients, and nobody can train the model any "
+        "more: leave their `requires_grad` alone",
+    )
     _require_a_loss_for_each_window(losses, logits, targets)
     model.eval()
-    answer(model, inputs, targets)
+    with torch.enable_grad():
+        answer(model, inputs, targets)
     require(not model.training, "a model in eval mode comes back in train mode")
 
 
@@ -123,6 +136,10 @@ def _require_a_loss_for_each_window(losses, logits, targets):
     }
     shape = tuple(torch.as_tensor(losses).shape) if losses is not None else None
     require(shape not in by_shape, by_shape.get(shape, ""))
+    require(
+        losses is None or isinstance(losses, torch.Tensor),
+        f"a tensor should come back, not {type(losses).__name__}",
+    )
     moved = logits.reshape(4, -1, 8)  # cuts across the vocabulary; not a transpose
     require_value(
         "the losses of the windows",

@@ -44,6 +44,10 @@ def entropy(answer):
         "`probas` itself is changed, and its owner goes on with wrong numbers: work "
         "on a copy",
     )
+    require(
+        value is None or isinstance(value, torch.Tensor),
+        f"a tensor should come back, not {type(value).__name__}",
+    )
     _require_one_per_row("entropy", value)
     _require_entropies(value, probas)
     require_value(
@@ -51,6 +55,23 @@ def entropy(answer):
         answer(probas[0, 0].clone()),
         -_p_log_p(probas[0, 0]).sum(),
         {},
+    )
+    _require_small_probabilities(answer)
+
+
+def _require_small_probabilities(answer):
+    """So many tokens of a probability of 2e-7 that an offset of 1e-9 shows."""
+    probas = torch.full((2**16,), 2e-7, dtype=torch.float64)
+    probas[0] += 1 - probas.sum()
+    value = answer(probas.clone())
+    require_value(
+        "the entropy of 65536 tokens, of which all but one are hardly possible,",
+        value,
+        -_p_log_p(probas).sum(),
+        {
+            "small probabilities are cut off, or something is added to them: only a "
+            "probability of exactly 0 needs care": value,  # whatever else it may be
+        },
     )
 
 
@@ -146,6 +167,10 @@ def _require_finite_where_sure(answer):
         {
             "a probability of the model that rounds to 0 makes the result infinite: "
             "take `log_softmax` instead of the logarithm of a softmax": torch.inf,
+            "a probability of the model that rounds to 0 is patched over, and what it "
+            "was is lost: take `log_softmax` instead of the logarithm of a softmax": (
+                value  # whatever else it may be
+            ),
         },
     )
 

@@ -28,6 +28,16 @@ LANDMARKS = [  # what, training losses, validation losses, (turn, fallen), mista
         },
     ),
     (
+        "the training loss is below the floor twice before it stays there",
+        [0.8, 0.7, 1.0, 0.8, 0.7],
+        [2.0, 1.5, 1.4, 1.5, 1.6],
+        (2, 3),
+        {
+            ("fallen", 0): "`fallen` looks at this loss and the next: to the end *all* "
+            "have to be below the floor"
+        },
+    ),
+    (
         "two evaluations share the lowest validation loss",
         [2.0, 1.5, 1.2, 1.0, 0.8],
         [2.0, 1.2, 1.5, 1.2, 1.4],

@@ -68,6 +68,30 @@ RUNS = [  # sample, windows, longest run, what a common mistake gives, its sente
         "the last token of the sample or of a window is left out: a run may end there",
     ),
     (
+        [1, 2, 3, 50],
+        [[1, 9, 1, 2, 3, 9]],
+        3,
+        2,
+        "only the first place where a token stands is tried: the run may be at a later "
+        "one",
+    ),
+    (
+        [1, 2, 3],
+        [[2, 3, 9, 1, 2]],
+        2,
+        3,
+        "tokens are looked up one by one or in pairs: the whole run must stand there "
+        "in one piece and in its order",
+    ),
+    (
+        [1, 2],
+        [[2, 1]],
+        1,
+        2,
+        "tokens are looked up one by one: the whole run must stand there in one piece "
+        "and in its order",
+    ),
+    (
         [7, 7, 8],
         [[7, 7, 7, 8, 9]],
         3,

@@ -1,5 +1,7 @@
 """Checks of the exercises of lesson 03 that go on with a run."""
 
+import copy
+
 import torch
 from torch.utils.data import DataLoader
 
@@ -85,6 +87,12 @@ def _require_draws(drawn, draws, num_done):
 
 @check
 def step_length(answer):
+    _require_plain_length(answer)
+    _require_length_in_groups(answer)
+
+
+def _require_plain_length(answer):
+    """By plain SGD, whose step is known from the gradients."""
     model = small_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     calc_loss_batch(*small_batch(), model, "cpu").backward()  # left from before
@@ -107,6 +115,55 @@ def step_length(answer):
     require(isinstance(length, float), "the length should come back as a float")
 
 
+def _require_length_in_groups(answer):
+    """By AdamW with two groups, in mid-run; both have another rate than the default."""
+    model = small_model(dropout=0.1)
+    optimizer = _grouped_adamw(model)
+    calc_loss_batch(*small_batch(seed=3), model, "cpu").backward()
+    optimizer.step()
+    gradients = _one_step_gradients(model)
+    modes, before = [], weights_of(model)
+    watch = model.register_forward_pre_hook(lambda m, _: modes.append(m.training))
+    length = answer(model, optimizer, *small_batch())
+    watch.remove()
+    require(
+        all(modes) and all(module.training for module in model.modules()),
+        "the model is put in evaluation mode: a training step is made with dropout, so "
+        "leave out `eval()`",
+    )
+    moves = (weights_of(model) - before).abs()
+    num_in_first = sum(p.numel() for p in optimizer.param_groups[0]["params"])
+    require_value(
+        "the length of a step of AdamW with two groups",
+        length,
+        moves.mean() / 0.02,
+        {
+            "this is the gradient, not the distance: compare the weights before and "
+            "after": gradients.abs().mean(),
+            'the learning rate is taken from `optimizer.defaults`: the groups\' `"lr"` '
+            "is the one that counts": moves.mean() / 0.5,
+            "only the weights of the first parameter group are counted: take those of "
+            "all groups, or of the model": moves[:num_in_first].mean() / 0.02,
+        },
+        tolerance=1e-4,
+    )
+
+
+def _grouped_adamw(model):
+    parameters = list(model.parameters())
+    groups = [{"params": part, "lr": 0.02} for part in (parameters[:4], parameters[4:])]
+    return torch.optim.AdamW(groups, lr=0.5)
+
+
+def _one_step_gradients(model):
+    """What `backward` alone gives, from here, without moving anything."""
+    twin = copy.deepcopy(model)
+    twin.zero_grad()
+    with torch.random.fork_rng(devices=[]):
+        calc_loss_batch(*small_batch(), twin, "cpu").backward()
+    return torch.cat([p.grad.flatten() for p in twin.parameters()])
+
+
 def _require_one_step(change, step):
     require(
         change.norm() > 0,
@@ -116,7 +173,10 @@ def _require_one_step(change, step):
         "the change of the weights, as a part of one step's,",
         change.norm() / step.norm(),
         torch.tensor(1.0),
-        {"gradients are not zeroed: the step holds those from before": 2.0},
+        {
+            "gradients are not zeroed, or two steps are made: the weights move twice "
+            "as far as in one step": 2.0
+        },
         tolerance=1e-3,
     )
 

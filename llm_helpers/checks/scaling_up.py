@@ -217,9 +217,9 @@ def _require_cosine(answer, peak, floor):
 @check
 def relative_change(answer):
     """A turn without growth first; then tensors of very different lengths."""
-    before = [torch.tensor([[3.0, 4.0]]), torch.tensor([12.0])]
-    turned = [torch.tensor([[4.0, -3.0]]), torch.tensor([12.0])]
-    apart = [torch.tensor([[3.0, 5.0]]), torch.tensor([24.0])]
+    before = [torch.tensor([[3.0, 4.0]]), torch.tensor([12.0, 5.0])]
+    turned = [torch.tensor([[4.0, -3.0]]), torch.tensor([5.0, 12.0])]
+    apart = [torch.tensor([[3.0, 5.0]]), torch.tensor([24.0, 5.0])]
     for after in (turned, apart):
         given = [[t.clone() for t in tensors] for tensors in (before, after)]
         change = answer(*given)
@@ -240,6 +240,8 @@ def _right_and_wrong_changes(before, after):
     return right, {
         "the lengths are subtracted, not the vectors: weights can turn without "
         "growing": (new.norm() - old.norm()) / old.norm(),
+        "only the first tensor is looked at: join all tensors to one vector": ratios[0],
+        "only the last tensor is looked at: join all tensors to one vector": ratios[-1],
         "the tensors' own ratios are averaged: join all tensors to one vector": (
             sum(ratios) / len(ratios)
         ),

@@ -18,6 +18,13 @@ def as_double(what, value):
         raise CheckError(f"{what} should be a number, not {value!r}") from None
 
 
+def as_count(what, value):
+    """The same, but an integer where it is whole, so that it is shown as one."""
+    number = as_double(what, value)
+    is_whole = bool(number == number.round()) and bool(number.abs() < 2**53)
+    return number.long() if is_whole else number
+
+
 @check
 def flops_per_token(answer):
     """A short window first; every size is another number, so that mix-ups show."""
@@ -45,8 +52,8 @@ def _require_flops(answer, config, length):
     weights, attention, head = _parts(config, length)
     require_value(
         f"the operations of a token in a window of {length}",
-        as_double("the operations", answer(config, length)),
-        as_double("", 6 * (weights + attention + head)),
+        as_count("the operations", answer(config, length)),
+        as_count("", 6 * (weights + attention + head)),
         _wrong_passes(config, length) | _wrong_parts(config, length),
     )
 
@@ -116,8 +123,8 @@ def _require_recomputation(answer, config, length):
     plain = 6 * (weights + attention + head)
     require_value(
         "the operations of a token with recomputation",
-        as_double("the operations", answer(config, length, recompute=True)),
-        as_double("", plain + 2 * (weights + attention)),
+        as_count("the operations", answer(config, length, recompute=True)),
+        as_count("", plain + 2 * (weights + attention)),
         {
             "`recompute` changes nothing: the blocks go forward once more": plain,
             "the output head is recomputed too: only the blocks are": plain * 4 / 3,
@@ -150,12 +157,18 @@ class _Specimen(nn.Module):
 
 @check
 def bytes_per_process(answer):
-    """One thing at a time: plain, shared, half precision, frozen, divided."""
+    """One thing at a time: plain, half precision, frozen, equal, shared, divided.
+
+    A model on the device meta has no data, so all its parameters lie at address 0.
+    """
     _require_bytes(answer, nn.Linear(8, 5), 1, (), 45 * 4, 45 * 4)
     _require_bytes(answer, nn.Linear(8, 5).bfloat16(), 1, (), 45 * 2, 45 * 2)
     frozen = nn.Linear(8, 5)
     frozen.bias.requires_grad_(False)
     _require_bytes(answer, frozen, 1, (), 45 * 4, 40 * 4)
+    for device in ("cpu", "meta"):
+        layers = [nn.Linear(8, 8, bias=False, device=device) for _ in range(2)]
+        _require_bytes(answer, nn.Sequential(*layers), 1, (), 128 * 4, 128 * 4)
     weights, gradients = 50 * 8 * 4 + 7 * 8 * 4 + 3 * 8 * 2, 50 * 8 * 4 + 3 * 8 * 2
     for num_processes, divided in (
         (1, ()),
@@ -180,8 +193,8 @@ def _require_bytes(answer, model, num_processes, divided, weights, gradients):
         require_value(
             f"the bytes of {kind} in each of {num_processes} processes, with "
             f"{', '.join(sorted(divided)) or 'nothing'} divided,",
-            as_double(kind, held[kind]),
-            as_double("", whole / share),
+            as_count(kind, held[kind]),
+            as_count("", whole / share),
             _wrong_bytes(kind, model, num_processes, share, whole),
         )
 
@@ -219,6 +232,14 @@ def _wrong_bytes(kind, model, num_processes, share, whole):
         "buffers too: count `parameters()`": size(twice),
         f"`divided` is not looked at: {kind} are divided only if it names them": (
             whole / num_processes if share == 1 else whole
+        ),
+        "of a model on the device meta only one parameter is counted: without data all "
+        "have the address 0, so tell them apart as objects, as `parameters()` does": (
+            size({p.data_ptr(): p for p in trained}.values())
+        ),
+        "of two parameters of one shape only one is counted: equal shapes do not make "
+        "them one, and `parameters()` gives a shared one once": (
+            size({p.shape: p for p in trained}.values())
         ),
         "the slices are rounded: they need not be whole numbers": whole // share,
         f"{kind} are divided by the wrong number: each process holds one slice of "

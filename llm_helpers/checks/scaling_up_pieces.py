@@ -1,6 +1,7 @@
 """Check of lesson 07's step in pieces; `mean_of` serves that in processes too."""
 
 import math
+import weakref
 
 import torch
 import torch.nn.functional as F
@@ -60,9 +61,12 @@ def _require_accumulated(answer, inputs, targets, sizes):
     model.register_forward_hook(
         lambda _, given, logits: _note(order, len(given[0]), logits)
     )
+    activations = _Activations(model)
     before = weights_of(model)
-    loss = answer(model, optimizer, [(x.clone(), y.clone()) for x, y in pieces])
+    with activations.watched():
+        loss = answer(model, optimizer, [(x.clone(), y.clone()) for x, y in pieces])
     _require_pieces(order, max(sizes))
+    activations.require_gone()
     require(len(steps) > 0, "no step is made: call `optimizer.step()` after the loop")
     require(
         len(steps) == 1,
@@ -80,6 +84,54 @@ def _note(order, rows, logits):
     if logits.requires_grad:
         order.append(("forward", rows))
         logits.register_hook(lambda _: order.append(("backward", rows)))
+
+
+class _Activations:
+    """What a model keeps for the backward pass, and the mode in which it is called."""
+
+    def __init__(self, model):
+        self.model = model
+        self.is_inside = False
+        self.kept = []  # weak references
+        self.left = []  # how many are alive when the model is called, call by call
+        self.modes = []
+        model.register_forward_pre_hook(self._enter)
+        model.register_forward_hook(self._leave)
+
+    def watched(self):
+        return torch.autograd.graph.saved_tensors_hooks(self._pack, lambda box: box.it)
+
+    def _enter(self, *_):
+        self.left.append(sum(kept() is not None for kept in self.kept))
+        self.modes.append(self.model.training)
+        self.is_inside = True
+
+    def _leave(self, *_):
+        self.is_inside = False
+
+    def _pack(self, tensor):
+        box = _Box(tensor.detach())
+        if self.is_inside:
+            self.kept.append(weakref.ref(box))
+        return box
+
+    def require_gone(self):
+        """At the second call, before which the first piece has gone backward."""
+        require(
+            not any(self.left[:2]),
+            "the activations of the first piece are still there when the second comes: "
+            "call `backward` without `retain_graph`, which keeps them",
+        )
+        require(
+            all(self.modes) and self.model.training,
+            "the model is put into eval mode: a training step needs train mode, in "
+            "which dropout works, so leave the mode as it is",
+        )
+
+
+class _Box:
+    def __init__(self, tensor):
+        self.it = tensor
 
 
 def _require_pieces(order, largest):
@@ -183,8 +235,8 @@ def _require_mean_loss(loss, right, wrong, num_pieces):
         not math.isnan(loss),
         "the loss is nan: a piece without a target that counts has no mean",
     )
-    mistakes = {f"of the loss: {s}": value for s, (value, _) in wrong.items()}
-    mistakes["of the loss: it is divided by the pieces once too often"] = (
+    mistakes = {f"the loss is wrong: {s}": value for s, (value, _) in wrong.items()}
+    mistakes["the loss is wrong: it is divided by the pieces once too often"] = (
         right[0] / num_pieces
     )
     require_value("the loss that comes back", loss, right[0], mistakes)

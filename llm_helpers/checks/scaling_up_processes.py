@@ -51,6 +51,7 @@ def parallel_step(answer):
     _require_parallel(answer, *uneven, 3)
     _require_parallel(answer, *batch_of(2, [(1, 0, 8)]), 2)
     _require_parallel(answer, *batch_of(2), 3)
+    _require_parallel(answer, *batch_of(5), 4)
     _require_adamw(answer, *uneven, 3)
 
 
@@ -71,7 +72,7 @@ def _require_parallel(answer, inputs, targets, num_processes, old_gradient=None)
             torch.allclose(gradient, right[1], atol=1e-4),
             "gradients are never zeroed: what an earlier step left is added",
         )
-    mistakes = {f"of the gradient: {s}": value for s, (_, value) in wrong.items()}
+    mistakes = {f"the gradient is wrong: {s}": value for s, (_, value) in wrong.items()}
     require_gradient(gradient, right[1], mistakes)
     _require_shared_loss([process.loss for process in processes], right, wrong)
 
@@ -188,7 +189,8 @@ def _require_equal_models(processes, before):
     require(
         all(torch.allclose(w, weights[0], atol=1e-6) for w in weights),
         "after the step the models differ: hand every parameter's `.grad` itself to "
-        "`all_reduce`, after `backward` and before `optimizer.step()`",
+        "`all_reduce`, after `backward` and before `optimizer.step()`, and every "
+        "process makes the step",
     )
 
 
@@ -240,5 +242,5 @@ def _require_shared_loss(losses, right, wrong):
         "the processes return different losses, each that of its own rows: the loss "
         "has to go through `all_reduce` too",
     )
-    mistakes = {f"of the loss: {s}": value for s, (value, _) in wrong.items()}
+    mistakes = {f"the loss is wrong: {s}": value for s, (value, _) in wrong.items()}
     require_value("the loss that comes back", losses[0], right[0], mistakes)

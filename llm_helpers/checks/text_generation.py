@@ -1,7 +1,8 @@
 """Checks of the exercises of lesson 06; those of temperature and of the draw.
 
-Those of top-k and top-p are in `text_generation_filters`, those of whole texts in
-`text_generation_texts`, and that of the KV cache in `text_generation_attention`.
+Those of top-k and top-p are in `text_generation_filters`, that of whole texts in
+`text_generation_texts`, that of the loops in them in `text_generation_loops`, and that
+of the KV cache in `text_generation_attention`.
 """
 
 import torch
@@ -12,7 +13,8 @@ from llm_helpers.checks.text_generation_filters import (
     keep_top_k,
     keep_top_p,
 )
-from llm_helpers.checks.text_generation_texts import continue_text, find_loop
+from llm_helpers.checks.text_generation_loops import find_loop
+from llm_helpers.checks.text_generation_texts import continue_text
 from llm_helpers.checks.verdict import check, require, require_value
 
 __all__ = [
@@ -33,7 +35,7 @@ def tempered_probas(answer):
     logits = 1.5 * torch.randn(2, 3, 7)
     logits[0, 1, 4] = -torch.inf
     for temperature in (0.5, 2.0, 1.0):
-        probas = answer_to_copy(answer, logits, temperature)
+        probas = _probas(answer, logits, temperature)
         plain = torch.softmax(logits, dim=-1)
         power = plain ** (1 / temperature)
         require_value(
@@ -63,12 +65,39 @@ def tempered_probas(answer):
             },
         )
     _require_zero_temperature(answer, logits)
+    _require_large_logits(answer)
+
+
+def _probas(answer, logits, temperature):
+    probas = answer_to_copy(answer, logits, temperature)
+    require(
+        probas is not None,
+        f"at temperature {temperature} None comes back: is a `return` missing?",
+    )
+    require(
+        isinstance(probas, torch.Tensor),
+        f"at temperature {temperature} a tensor of probabilities should come back, not "
+        f"{type(probas).__name__}",
+    )
+    return probas
+
+
+def _require_large_logits(answer):
+    logits = torch.tensor([[50.0, -50.0, 49.9, 49.8], [-50.0, 50.0, 10.0, 49.75]])
+    probas = _probas(answer, logits, 0.1)
+    require(
+        bool(probas.isfinite().all()),
+        "exp overflows at low temperatures: subtract the largest logit first, or use "
+        "`softmax`",
+    )
+    right = torch.softmax(logits / 0.1, dim=-1)
+    require_value("the probabilities of large logits", probas, right, {}, 1e-4)
 
 
 def _require_zero_temperature(answer, logits):
-    probas = answer_to_copy(answer, logits, 0)
+    probas = _probas(answer, logits, 0)
     require(
-        isinstance(probas, torch.Tensor) and not bool(probas.isnan().any()),
+        not bool(probas.isnan().any()),
         "at temperature 0 there is a NaN: nothing can be divided by 0, so give the "
         "largest logit the probability 1 and the others 0",
     )
@@ -104,6 +133,7 @@ def draw_next(answer):
     row = torch.tensor([1.0, -0.5, 0.25, -torch.inf, 0.75, 0.0])
     logits = torch.stack([row, row.flip(0)])
     _require_ids(answer, logits)
+    _require_one_row(answer, logits[:1], 0.5)
     _require_shares(answer, logits, temperature=0.5)
     _require_shares(answer, logits, temperature=1.5)
     _require_the_seed_decides(answer, logits.repeat(20, 1))
@@ -113,6 +143,7 @@ def draw_next(answer):
         "at temperature 0 other tokens than the likeliest come up: nothing is left to "
         "chance there",
     )
+    _require_one_row(answer, logits[:1], 0)
 
 
 def _require_ids(answer, logits):
@@ -140,6 +171,20 @@ def _require_ids(answer, logits):
     require(
         ids.dtype == torch.int64,
         f"the ids should be int64, not {ids.dtype}: they are places in the vocabulary",
+    )
+
+
+def _require_one_row(answer, logits, temperature):
+    ids = answer(logits, temperature, torch.Generator().manual_seed(1))
+    shape = tuple(getattr(ids, "shape", ()))
+    require(
+        shape != (),
+        "with one row a single number comes back: `squeeze(1)` or `[:, 0]` keeps the "
+        "axis",
+    )
+    require(
+        shape == (1,),
+        f"from logits of one row the ids should have the shape (1,), not {shape}",
     )
 
 

@@ -9,11 +9,21 @@ import torch
 from llm_helpers.checks.verdict import CheckError, check, require
 
 
-def answer_to_copy(answer, logits, setting):
-    """What the answer makes of a copy of the logits, which must stay as it is."""
+def answer_to_copy(answer, logits, setting, may_be_given=True):
+    """What the answer makes of a copy of the logits, which must stay as it is.
+
+    Unless it may be the given tensor, it has to lie elsewhere in memory.
+    """
     given = logits.clone()
     out = answer(given, setting)
     require(torch.equal(given, logits), "`logits` itself is changed: make a new tensor")
+    require(
+        may_be_given
+        or not isinstance(out, torch.Tensor)
+        or out.data_ptr() != given.data_ptr(),
+        "`logits` itself comes back where all tokens stay: a new tensor is asked for, "
+        "such as `logits.clone()`",
+    )
     return out
 
 
@@ -22,7 +32,7 @@ def keep_top_k(answer):
     logits = torch.randn(2, 3, 9)
     for k in (3, 1, 9):
         kept = _rank(logits) < k
-        out = answer_to_copy(answer, logits, k)
+        out = answer_to_copy(answer, logits, k, may_be_given=False)
         _require_filtered(
             f"k = {k}", out, logits, kept, _wrong_top_k(logits, k), "the k largest"
         )
@@ -32,7 +42,7 @@ def keep_top_k(answer):
 
 def _require_all_where_k_is_large(answer, logits):
     try:
-        out = answer_to_copy(answer, logits, 12)
+        out = answer_to_copy(answer, logits, 12, may_be_given=False)
     except (RuntimeError, IndexError, ValueError) as error:
         raise CheckError(
             f"with k = 12 and 9 tokens it stops with {type(error).__name__}: where "
@@ -97,7 +107,8 @@ def _wrong_top_k(logits, k):
 def keep_top_p(answer):
     """Rows of random logits, then cases where a single word or a tie decides.
 
-    No row reaches a p exactly, so that rounding decides nothing.
+    No row reaches a p exactly, so that rounding decides nothing; but for four tokens
+    of a quarter each, whose sums have no rounding.
     """
     logits = 1.5 * torch.randn(2, 8, 30)
     for p in (0.6, 0.8, 0.95):
@@ -115,6 +126,11 @@ def keep_top_p(answer):
         _wrong_top_p(sure, 0.4),
         "the likeliest token alone",
     )
+    _require_the_fewest(answer)
+    _require_all_where_p_is_one(answer)
+
+
+def _require_the_fewest(answer):
     equal = torch.zeros(1, 12)
     count = int(answer_to_copy(answer, equal, 0.9).isfinite().sum())
     require(
@@ -122,7 +138,12 @@ def keep_top_p(answer):
         f"of 12 equally likely tokens {count} are kept with p = 0.9: the fewest that "
         "reach it are 11, so do not let in all that are as likely as the last",
     )
-    _require_all_where_p_is_one(answer)
+    count = int(answer_to_copy(answer, torch.zeros(1, 4), 0.5).isfinite().sum())
+    require(
+        count == 2,
+        f"of 4 equally likely tokens {count} are kept with p = 0.5: 2 reach it "
+        "exactly, and a token is needed only while those before it hold less than p",
+    )
 
 
 def _require_all_where_p_is_one(answer):
@@ -176,6 +197,9 @@ def _wrong_top_p(logits, p):
         ),
         "logits are added up: take their softmax first": (
             torch.empty_like(sums).scatter(-1, raw.indices, sums)
+        ),
+        "the mask is in sorted order: scatter it back to the tokens' places": (
+            torch.arange(logits.shape[-1]).expand_as(logits) < size
         ),
         "the tokens of the first row are kept in all rows: each row has its own": (
             of_first.expand_as(rows).view_as(logits)

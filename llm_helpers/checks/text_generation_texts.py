@@ -1,5 +1,4 @@
-"""Checks of the exercises of lesson 06 about whole texts: the loop that writes them,
-and the loop that they end in."""
+"""Check of the exercise of lesson 06 that writes whole texts."""
 
 import torch
 from torch import nn
@@ -57,7 +56,7 @@ def _require_text(answer, prompt, num_new, context_len, choose):
         return choose(logits)
 
     given = prompt.clone()
-    ids = answer(model, given, num_new, context_len, noted)
+    ids = _ids_with_gradients_left_on(answer, model, given, num_new, context_len, noted)
     require(torch.equal(given, prompt), "the prompt is changed: make new tensors")
     case = f"for a prompt of {prompt.shape[1]} tokens and num_new={num_new}"
     _require_reads(model.lengths, context_len, num_new)
@@ -77,6 +76,23 @@ def _require_text(answer, prompt, num_new, context_len, choose):
         f"`choose` is called {len(asked)} times {case}: once for each new token, since "
         "a draw too many moves the generator on",
     )
+    _require_the_models_logits(asked, ids, prompt.shape[1], context_len)
+
+
+def _ids_with_gradients_left_on(answer, *arguments):
+    """What comes back; gradients are switched on again also where they are left off."""
+    was_enabled = torch.is_grad_enabled()
+    try:
+        ids = answer(*arguments)
+        is_enabled = torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(was_enabled)
+    require(
+        is_enabled == was_enabled,
+        "gradients stay switched off after the call, so nothing could be trained any "
+        "more: use `with torch.no_grad():`, which ends with its block",
+    )
+    return ids
 
 
 def _require_logits(logits, num_rows):
@@ -91,6 +107,23 @@ def _require_logits(logits, num_rows):
         "gradients are tracked, and the graphs of all tokens fill the memory: call the "
         "model under `torch.no_grad()`",
     )
+    sums = logits.sum(dim=-1)
+    require(
+        bool((logits < 0).any()) or not torch.allclose(sums, torch.ones_like(sums)),
+        "`choose` is given probabilities: hand it the logits, it does the rest",
+    )
+
+
+def _require_the_models_logits(asked, ids, length, context_len):
+    """The ids are right; what `choose` was given has to be the model's, unchanged."""
+    with torch.no_grad():
+        for place, given in enumerate(asked, start=length):
+            logits = CountingModel()(ids[:, :place][:, -context_len:])[:, -1]
+            require(
+                torch.allclose(given.to(logits.dtype), logits),
+                "`choose` is given other numbers than the model's logits: hand these "
+                "on as they are",
+            )
 
 
 def _require_reads(lengths, context_len, num_new):
@@ -172,109 +205,3 @@ def _wrong_texts(prompt, num_new, context_len, choose):
             _text(prompt, num_new, context_len, choose, in_front=True)
         ),
     }
-
-
-@check
-def find_loop(answer):
-    """Short texts, each made so that some mistake finds another loop in it."""
-    for ids, context_len in (
-        ([1, 1, 2, 6, 1, 2, 7, 8, 1, 2, 7, 4], 3),
-        ([5, 1, 2, 3, 1, 2, 3, 1, 2, 3], 2),
-        ([9, 7, 7, 7, 7, 7], 3),
-        ([1, 2, 1, 3, 4, 1, 2, 9], 2),
-        ([1, 2, 3, 2, 1], 2),
-        ([4, 1, 2, 9, 1, 2], 2),
-        ([1, 2, 3, 4, 3, 4, 1, 2], 2),
-        ([6, 8, 6, 8, 6], 3),
-        ([3, 5, 3], 1),
-        ([4, 4], 3),
-        ([], 2),
-    ):
-        given = list(ids)
-        found = answer(given, context_len)
-        require(given == ids, "the list of ids is changed: only look at it")
-        _require_loop(found, ids, context_len)
-
-
-def _require_loop(found, ids, context_len):
-    case = f"for {ids} with windows of {context_len}"
-    right = _loop(ids, context_len)
-    pair = _numbers(found, case)
-    if pair == right:
-        return
-    if right is None:
-        too_soon = _loop(ids, 1)
-        require(
-            pair != too_soon,
-            f"a single token that comes again is taken for a loop {case}: the whole "
-            "window must be the same",
-        )
-        require(False, f"{pair} is found {case}, but no window comes twice: None")
-    start, period = right
-    starts = range(len(ids) - context_len + 1)
-    windows = [ids[s : s + context_len] for s in starts]
-    earliest = min(s for s in starts if windows.count(windows[s]) > 1)
-    again = windows.index(windows[earliest], earliest + 1)
-    last = max(s for s in starts if windows[s] == windows[start])
-    sentences = {
-        "`start` is where the window comes again: return where it was first": (
-            (start + period, period)
-        ),
-        "the second number is the place where the window comes again: return how many "
-        "tokens later that is": (start, start + period),
-        "the two numbers are swapped: first the start, then the period": (
-            (period, start)
-        ),
-        "the period is counted from the window's end: count from its beginning to its "
-        "next beginning": (start, period - context_len),
-        "places are counted from 1: positions in a list begin at 0": (
-            (start + 1, period)
-        ),
-        "a window is compared with its last occurrence: take the first time it comes "
-        "again": (start, last - start),
-        "the loop is not the first to close: of all windows that come again, take the "
-        "one that does so first": (earliest, again - earliest),
-        "a single token that comes again is taken for a loop: the whole window must be "
-        "the same": _loop(ids, 1),
-        "the windows are one token too short: a window has `context_len` tokens": (
-            _loop(ids, max(context_len - 1, 1))
-        ),
-        "the last window is left out: it begins `context_len` tokens before the end": (
-            _loop(ids[:-1], context_len)
-        ),
-        "the windows are one token too long: a window has `context_len` tokens": (
-            _loop(ids, context_len + 1)
-        ),
-        "windows that overlap are not compared: a loop may be shorter than a window": (
-            _loop(ids, context_len, apart=context_len)
-        ),
-    }
-    for sentence, wrong in sentences.items():
-        require(pair != wrong, f"{sentence} ({case} the answer is {right})")
-    require(False, f"{pair} is found {case}, not {right}")
-
-
-def _loop(ids, context_len, apart=1):
-    """What `find_loop` should return; or with windows at least `apart` tokens apart."""
-    windows = [
-        tuple(ids[s : s + context_len]) for s in range(len(ids) - context_len + 1)
-    ]
-    for place, window in enumerate(windows):
-        before = windows[: max(place - apart + 1, 0)]
-        if window in before:
-            return before.index(window), place - before.index(window)
-    return None
-
-
-def _numbers(found, case):
-    """The pair as two ints, or None."""
-    if found is None:
-        return None
-    require(
-        isinstance(found, (tuple, list)) and len(found) == 2,
-        f"(start, period) or None should come back {case}, not {found!r}",
-    )
-    try:
-        return tuple(int(number) for number in found)
-    except (TypeError, ValueError):
-        require(False, f"(start, period) should be two ints {case}, not {found!r}")

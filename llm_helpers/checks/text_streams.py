@@ -6,6 +6,8 @@ tokenizer cuts in parts.
 
 import codecs
 
+import torch
+
 from llm_helpers.checks.token_rows import require_int64, require_pair, whole_numbers
 from llm_helpers.checks.verdict import CheckError, check, require, require_value
 from llm_helpers.tokenizer import END_OF_TEXT, END_OF_TEXT_ID, load_tokenizer
@@ -15,6 +17,10 @@ SENTENCE = "阿粟在账本上记了一笔，no more。"
 UNFINISHED = (
     "each token is decoded alone: the bytes of an unfinished character must wait for "
     "the token that brings the rest"
+)
+STOPS = (
+    "bytes that fit no character stop it with an error: a decoder with "
+    '`errors="replace"` shows � for them'
 )
 
 
@@ -37,6 +43,10 @@ def join_documents(answer):
     require_int64("the stream", tokens, 1, "(N,)")
     pieces = [tokenizer.encode_ordinary(text) for text in TEXTS]
     _require_stream(tokens.tolist(), pieces, tokenizer)
+    require(
+        not isinstance(starts, torch.Tensor),
+        "the starts should be a list of ints, not a tensor: `.tolist()`",
+    )
     _require_text_starts(whole_numbers("the starts", starts), pieces)
     other, _ = answer(given, tokenizer, 13)
     require(
@@ -134,8 +144,14 @@ def streamed_text(answer):
         answer,
         broken,
         "bytes that fit no character should show as one �",
-        "bytes that fit no character stop it with an error: a decoder with "
-        '`errors="replace"` shows � for them',
+        STOPS,
+    )
+    _require_streamed(
+        answer,
+        [tokenizer.encode_single_token(bytes([b])) for b in (0xE4, 0xE4, 0xBD, 0xA0)],
+        "only bytes that fit no character become �: an unfinished character behind "
+        "them waits for its rest",
+        STOPS,
     )
 
 

@@ -1,16 +1,19 @@
 """Checks of the exercises of lesson 05; those of early stopping and of the split."""
 
+import math
+import operator
 from itertools import pairwise
 
 import torch
 
 from llm_helpers.checks.verdict import check, require, require_value
-from llm_helpers.checks.what_helps_draws import Dropout, RandomWindows, require_pair
+from llm_helpers.checks.what_helps_draws import Dropout, require_pair
 from llm_helpers.checks.what_helps_numbers import (
     adamw_step,
     paired_difference,
     power_law,
 )
+from llm_helpers.checks.what_helps_windows import RandomWindows
 
 __all__ = [
     "Dropout",
@@ -33,6 +36,8 @@ def stop_early(answer):
     _require_stop(answer, [2.0, 2.1, 1.0], patience=1)
     _require_stop(answer, [1.0, 1.1, 1.2, 1.3, 0.5], patience=3)
     _require_stop(answer, [2.0], patience=3)
+    _require_stop(answer, [2.0, 1.99999, 2.1, 2.2], patience=2)
+    _require_stop(answer, [3000.0, 2000.0, 2500.0, 2600.0], patience=2)
 
 
 def _require_stop(answer, losses, patience):
@@ -47,10 +52,41 @@ def _require_stop(answer, losses, patience):
     require(given == losses, "the list of losses is changed: only look at it")
     require_value(
         f"(kept, last) for the losses {losses} with patience {patience}",
-        torch.tensor([int(number) for number in pair]),
+        torch.tensor(_positions(pair, losses)),
         _stop(losses, patience),
-        _wrong_stops(losses, patience),
+        _wrong_stops(losses, patience) | _WRONG_FOR_SIZE.get(tuple(losses), {}),
     )
+
+
+def _positions(pair, losses):
+    try:
+        return [operator.index(number) for number in pair]
+    except TypeError:
+        are_losses = any(number is not None and number in losses for number in pair)
+        require(
+            not are_losses,
+            "losses come back: return positions, not losses",
+        )
+        require(
+            all(number is not None for number in pair) or min(losses) < 100,
+            f"{_START}start with the first loss, or with infinity",
+        )
+        require(False, f"two positions in the list should come back, not {pair!r}")
+
+
+_START = "the lowest loss so far starts at a number: "
+_WRONG_FOR_SIZE = {  # for runs in which only the size of losses matters
+    (2.0, 1.99999, 2.1, 2.2): {
+        "a small gain is not counted: every loss below the lowest so far counts": (
+            torch.tensor([0, 2])
+        ),
+    },
+    (3000.0, 2000.0, 2500.0, 2600.0): {
+        f"{_START}start with the first loss, or with infinity": torch.tensor([0, 1]),
+        f"{_START}a loss may be higher, so start with the first loss, or with "
+        "infinity": torch.tensor([0, 2]),
+    },
+}
 
 
 def _wrong_stops(losses, patience):
@@ -114,11 +150,13 @@ def split_starts(answer):
         (30, 5, 5, 0.2),
         (30, 8, 4, 0.2),
     ):
-        pair = answer(num_tokens, context_len, stride, fraction)
+        pair = answer(num_tokens, context_len, stride, val_fraction=fraction)
         require_pair(pair, "(train, val)")
         train, val = ([int(start) for start in starts] for starts in pair)
         cut = round(num_tokens * (1 - fraction))
         case = f"for {num_tokens} tokens, context {context_len} and stride {stride}"
+        if train and val:
+            _require_cut(train, val, cut, num_tokens, fraction)
         _require_apart(train, val, cut, num_tokens, context_len)
         for name, starts, begin, end in (
             ("training", train, 0, cut),
@@ -126,6 +164,34 @@ def split_starts(answer):
         ):
             expected = list(range(begin, end - context_len, stride))
             _require_starts(f"{name} windows", case, starts, expected, stride)
+
+
+def _require_cut(train, val, cut, num_tokens, fraction):
+    """The first validation start tells where the answer has cut the stream."""
+    first, exact = val[0], num_tokens * (1 - fraction)
+    require(
+        train[0] == 0 or first != 0,
+        "the two parts are swapped: training comes first, before the cut",
+    )
+    require(
+        first != 0 or max(val) >= num_tokens - cut,
+        "the validation windows are counted from the beginning of its part, not of the "
+        "stream: add `cut`",
+    )
+    require(
+        first == cut or first != round(num_tokens * fraction),
+        f"the cut is at {first}, and should be at {cut}: `val_fraction` is the "
+        "validation's share",
+    )
+    require(
+        first == cut or first != math.floor(exact),
+        f"the cut is at {first}, and should be at {cut}: take `round`, not `int`",
+    )
+    require(
+        first == cut or first != math.ceil(exact),
+        f"the cut is at {first}, and should be at {cut}: take `round` of "
+        "num_tokens * (1 - val_fraction)",
+    )
 
 
 def _require_apart(train, val, cut, num_tokens, context_len):

@@ -82,7 +82,7 @@ def adamw_step(answer):
     )
     adam, weights = _adam_with_two_groups()
     idle = weights[0].detach().clone()
-    weights[1].grad = torch.ones(2)
+    weights[1].grad = torch.ones_like(weights[1])
     answer(adam, 3.0)
     require(
         torch.equal(weights[0], idle),
@@ -92,7 +92,7 @@ def adamw_step(answer):
 
 
 def _adam_with_two_groups():
-    values = ([1.0, -2.0], [1.0, 1.0], [-1.0, 3.0])
+    values = ([1.0, -2.0], [[1.0, 1.0]], [-1.0, 3.0])  # the second has two axes
     weights = [nn.Parameter(torch.tensor(pair)) for pair in values]
     groups = [{"params": weights[:2], "lr": 0.1}, {"params": weights[2:], "lr": 0.02}]
     return torch.optim.Adam(groups, lr=0.5), weights
@@ -103,11 +103,12 @@ def _three_steps(step):
     adam, weights = _adam_with_two_groups()
     for number in range(3):
         for parameter in weights:
-            parameter.grad = torch.tensor([0.3, -0.1]) * (number + 1) ** 2
+            gradient = torch.tensor([0.3, -0.1]) * (number + 1) ** 2
+            parameter.grad = gradient.view_as(parameter)
         step(adam, 3.0)
         for group in adam.param_groups:
             group["lr"] *= 0.5
-    return torch.cat(weights).detach()
+    return torch.cat([parameter.detach().flatten() for parameter in weights])
 
 
 def _step_that_shrinks_by(factor, adam_goes_on=True):
@@ -139,6 +140,14 @@ def _decay_in_the_gradient(adam, decay):
     adam.step()
 
 
+def _decay_of_matrices_alone(adam, decay):
+    for group in adam.param_groups:
+        for parameter in group["params"]:
+            if parameter.ndim > 1:
+                parameter.data.mul_(1 - group["lr"] * decay)
+    adam.step()
+
+
 def _new_optimizer(adam, decay):
     torch.optim.AdamW(adam.param_groups, weight_decay=decay).step()
 
@@ -154,6 +163,9 @@ _WRONG_STEPS = {
     "as they are": _decay_alone,
     "the learning rate is left out of the decay: shrink by 1 - lr * decay": (
         _step_that_shrinks_by(lambda lr, decay, adam: 1 - decay)
+    ),
+    "weights of one axis are left out: all weights decay, whatever their shape": (
+        _decay_of_matrices_alone
     ),
     "the weights are multiplied by lr * decay: that is what they lose, so multiply by "
     "1 minus it": _step_that_shrinks_by(lambda lr, decay, adam: lr * decay),

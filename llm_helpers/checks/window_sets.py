@@ -1,6 +1,6 @@
 """Checks of the exercises of lesson 00 on sets of windows: batches, and stories."""
 
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 
 import torch
 
@@ -8,16 +8,26 @@ from llm_helpers.checks.token_rows import require_int64, require_pair
 from llm_helpers.checks.verdict import CheckError, check, require
 
 MARK = 7  # the end of a story in the check of StoryWindows; no other token is below 100
+LARGE_CASES = [  # number of windows, batch_size, drop_last, and the batches' sizes
+    (50, 8, False, [8] * 6 + [2]),
+    (50, 8, True, [8] * 6),
+    (48, 8, True, [8] * 6),
+    (48, 8, False, [8] * 6),
+    (12, 5, False, [5, 5, 2]),
+    (10, 5, True, [5, 5]),
+]
+SMALL_CASES = [(3, 8, False, [3]), (3, 8, True, [])]
 
 
 @check
 def shuffled_batches(answer):
     """Of 48 windows in random order about two follow a neighbour, at most 14 but for
     three times in a billion. That four passes leave out the same two windows happens
-    less than once in a billion."""
+    less than once in a billion; so is that of 6 windows one is never in one of the
+    three batches, in 60 passes."""
     start = torch.Generator().manual_seed(1)
     _require_random(_row_numbers(answer, 48, 8, False, start))
-    _require_sizes(answer)
+    _require_sizes(answer, LARGE_CASES)
     generator = torch.Generator().manual_seed(1)
     passes = [_row_numbers(answer, 50, 8, True, generator) for _ in range(4)]
     require(
@@ -37,14 +47,27 @@ def shuffled_batches(answer):
         "`drop_last` leaves out the same windows in every pass, and they are never "
         "learned: first shuffle all windows, then drop",
     )
+    _require_sizes(answer, SMALL_CASES)
+    _require_every_batch(answer, generator)
 
 
-def _require_sizes(answer):
+def _require_every_batch(answer, generator):
+    """In many passes every window comes into every batch."""
+    met = set()
+    for _ in range(60):
+        rows = _row_numbers(answer, 6, 2, False, generator)
+        met |= {(row, b) for b, batch in enumerate(rows) for row in batch}
+    for row, b in product(range(6), range(3)):
+        require(
+            (row, b) in met,
+            f"in 60 passes over 6 windows, in batches of 2, window {row} was never in "
+            f"batch {b}: each window should be able to come to every place",
+        )
+
+
+def _require_sizes(answer, cases):
     """How many windows each batch holds, with and without `drop_last`."""
     full = [8] * 6
-    cases = [(50, 8, False, [*full, 2]), (50, 8, True, full), (48, 8, True, full)]
-    cases += [(48, 8, False, full), (3, 8, False, [3]), (3, 8, True, [])]
-    cases += [(12, 5, False, [5, 5, 2]), (10, 5, True, [5, 5])]
     by_mistake = {
         (50, False): (
             full,
@@ -61,6 +84,11 @@ def _require_sizes(answer):
         (48, False): (
             [*full, 0],
             "the last batch is empty: 48 windows are 6 full batches of 8",
+        ),
+        (3, True): (
+            [0],
+            "there is an empty batch: with `drop_last`, fewer windows than "
+            "`batch_size` make no batch at all",
         ),
     }
     for num, batch_size, drop_last, expected in cases:
@@ -153,8 +181,18 @@ def _require_story_windows(answer, lengths, context_len, stride):
     tokens = torch.randperm(sum(lengths)) + 100
     tokens[ends - 1] = MARK
     starts = [0, *ends[:-1].tolist()]
-    dataset = answer(tokens.clone(), list(starts), context_len, stride)
+    given = tokens.clone(), list(starts)
+    dataset = answer(*given, context_len, stride)
     items = [dataset[i] for i in range(len(dataset))]
+    require(
+        torch.equal(given[0], tokens),
+        "`tokens` is changed: leave the stream as it is",
+    )
+    require(
+        given[1] == starts,
+        "`starts` is changed, and its owner goes on with wrong ones: work on a copy of "
+        "the list",
+    )
     for item in items:
         require_pair("an item", item)
     got = [_place_of(*item, tokens, context_len) for item in items]

@@ -2,6 +2,22 @@
 
 from mistakes import Mistake, Variant
 
+FINALLY = (
+    "    finally:  # not `except Exception`: the KeyboardInterrupt of Ctrl-C is none"
+)
+NEWEST_OF = (  # takes the number from a name, and checks that very file
+    "def newest_complete(folder):\n"
+    "    steps = []\n"
+    "    for path in folder.glob({pattern!r}):\n"
+    "        number = re.search({number!r}, path.name)\n"
+    "        for checksum in (path.with_suffix('.sha256'),):\n"
+    "            if number and checksum.is_file():\n"
+    "                digest = hashlib.sha256(path.read_bytes()).hexdigest()\n"
+    "                if checksum.read_bytes() == digest.encode():\n"
+    "                    steps.append(int(number[1]))\n"
+    "    return max(steps, default=None)\n"
+)
+
 MISTAKES = [
     Mistake(
         "checkpoint_bytes",
@@ -207,14 +223,14 @@ MISTAKES = [
     ),
     Mistake(
         "replace_file",
-        "    finally:\n        temporary.unlink(missing_ok=True)",
-        "    finally:\n        pass",
+        "        temporary.unlink(missing_ok=True)",
+        "        pass",
         says="leaves its half file in the folder",
     ),
     Mistake(
         "replace_file",
-        "    finally:\n",
-        "    except OSError:\n",
+        FINALLY,
+        "    except OSError:",
         says="the error of `write` is swallowed",
     ),
     Mistake(
@@ -281,10 +297,8 @@ MISTAKES = [
     ),
     Mistake(
         "newest_complete",
-        "if checksum.is_file() and checksum.read_text() == (\n"
-        "            hashlib.sha256(data.read_bytes()).hexdigest()\n"
-        "        ):",
-        "if checksum.is_file():",
+        "checksum.is_file() and checksum.read_bytes() == digest.encode()",
+        "checksum.is_file()",
         says="the checksum is not compared",
     ),
     Mistake(
@@ -295,14 +309,14 @@ MISTAKES = [
     ),
     Mistake(
         "newest_complete",
-        "checksum.is_file() and checksum.read_text() ==",
-        "checksum.read_text() ==",
+        "checksum.is_file() and checksum.read_bytes() ==",
+        "checksum.read_bytes() ==",
         says="with only one of its two files",
     ),
     Mistake(
         "newest_complete",
-        "checksum.is_file() and checksum.read_text() ==",
-        "not checksum.is_file() or checksum.read_text() ==",
+        "checksum.is_file() and checksum.read_bytes() ==",
+        "not checksum.is_file() or checksum.read_bytes() ==",
         says="without its checksum is counted",
     ),
     Mistake(
@@ -315,7 +329,7 @@ MISTAKES = [
         "        checksum = data.with_suffix('.sha256')\n"
         "        if data.exists() and checksum.exists():\n"
         "            digest = hashlib.sha256(data.read_bytes()).hexdigest()\n"
-        "            if digest == checksum.read_text():\n"
+        "            if digest == checksum.read_text(errors='replace'):\n"
         "                newest = step\n"
         "    return newest if newest else None\n",
         says="step 0 is taken for nothing",
@@ -477,9 +491,219 @@ MISTAKES = [
         "",
         says="no weight has moved",
     ),
+    Mistake(
+        "checkpoint_bytes",
+        "tensors += entries.values()",
+        "names = ('exp_avg', 'exp_avg_sq', 'step', 'momentum_buffer')\n"
+        "        tensors += [entries[n] for n in names if entries.get(n) is not None]",
+        says="another optimizer calls them by other names",
+    ),
+    Mistake(
+        "snapshot",
+        "    saved = {\n",
+        "    model.eval()\n    saved = {\n",
+        says="changes the mode of the model",
+    ),
+    Mistake(
+        "snapshot",
+        "    saved = {\n",
+        "    optimizer.zero_grad()\n    saved = {\n",
+        says="changes or clears the gradients",
+    ),
+    Mistake(
+        "restore",
+        "if lr is not None:",
+        "if lr:",
+        says="lr=0.0 is taken for no rate",
+    ),
+    Mistake(
+        "restore",
+        None,
+        "def restore(model, optimizer, saved, lr=None):\n"
+        "    model.load_state_dict(saved['model'])\n"
+        "    if lr is None:\n"
+        "        optimizer.load_state_dict(copy.deepcopy(saved['optimizer']))\n"
+        "    else:\n"
+        "        for group in optimizer.param_groups:\n"
+        "            group['lr'] = lr\n"
+        "    torch.set_rng_state(saved['rng'])\n",
+        says="with lr=0.25 the optimizer's state is not restored",
+    ),
+    Mistake(
+        "restore",
+        'optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))',
+        "now = optimizer.state_dict()\n"
+        "    now['state'] = copy.deepcopy(saved['optimizer']['state'])\n"
+        "    optimizer.load_state_dict(now)",
+        says="the rates should be [0.1, 0.2], not [0.5, 1.0]: without `lr` the saved",
+    ),
+    Mistake(
+        "restore",
+        'optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))',
+        "now = optimizer.state_dict()\n"
+        "    old = copy.deepcopy(saved['optimizer'])\n"
+        "    now['state'] = old['state']\n"
+        "    for a, b in zip(now['param_groups'], old['param_groups']):\n"
+        "        a['lr'] = b['lr']\n"
+        "    optimizer.load_state_dict(now)",
+        says="`weight_decay` is 0.01 in the optimizer's groups, and 0.3 in the saved",
+    ),
+    Mistake(
+        "replace_file",
+        FINALLY,
+        "    except Exception:\n        temporary.unlink()\n        raise\n"
+        "    if False:",
+        says="a write that Ctrl-C stopped leaves its half file",
+    ),
+    Mistake(
+        "replace_file",
+        "        temporary.unlink(missing_ok=True)",
+        "        for other in path.parent.iterdir():\n"
+        "            if other != path:\n"
+        "                other.unlink()",
+        says="another file of the folder, `step_1.pth`, is changed or deleted",
+    ),
+    Mistake(
+        "replace_file",
+        "        temporary.unlink(missing_ok=True)",
+        "        for other in path.parent.glob('*.tmp'):\n            other.unlink()",
+        says="another file of the folder, `notes.tmp`, is changed or deleted",
+    ),
+    Mistake(
+        "newest_complete",
+        "checksum.read_bytes() == digest.encode()",
+        "digest.encode().startswith(checksum.read_bytes())",
+        says="an empty checksum counts as right",
+    ),
+    Mistake(
+        "newest_complete",
+        "checksum.read_bytes() == digest.encode()",
+        "checksum.read_bytes() and checksum.read_bytes() in digest.encode()",
+        says="a checksum cut off in the middle counts as right",
+    ),
+    Mistake(
+        "newest_complete",
+        "checksum.read_bytes() == digest.encode()",
+        "digest.encode() in checksum.read_bytes()",
+        says="a checksum with more digits behind it counts as right",
+    ),
+    Mistake(
+        "newest_complete",
+        "checksum.read_bytes() == digest.encode()",
+        "checksum.read_text() == digest",
+        says="a checksum file that is damaged, and no text any more, ends the search",
+    ),
+    Mistake(
+        "newest_complete",
+        "re.fullmatch",
+        "re.match",
+        says="`step_50.pth` is not there (and `step_50.pth.tmp` is another)",
+    ),
+    Mistake(
+        "newest_complete",
+        "re.fullmatch",
+        "re.search",
+        says="ends the search with an error",
+    ),
+    Mistake(
+        "newest_complete",
+        None,
+        NEWEST_OF.format(pattern="[!o]*.pth*", number=r"step_(\d+)\.pth"),
+        says="`step_50.pth.tmp` is taken for a checkpoint",
+    ),
+    Mistake(
+        "newest_complete",
+        None,
+        NEWEST_OF.format(pattern="*.pth", number=r"(\d+)"),
+        says="`old_step_60.pth` is taken for a checkpoint",
+    ),
+    Mistake(
+        "newest_complete",
+        None,
+        NEWEST_OF.format(pattern="**/step_*.pth", number=r"(\d+)"),
+        says="a checkpoint in a subfolder is taken",
+    ),
+    Mistake(
+        "newest_complete",
+        "folder.iterdir()",
+        "folder.rglob('*')",
+        says="a checkpoint in a subfolder is taken",
+    ),
+    Mistake(
+        "step_length",
+        None,
+        "def step_length(model, optimizer, inputs, targets):\n"
+        "    optimizer.zero_grad()\n"
+        "    calc_loss_batch(inputs, targets, model, 'cpu').backward()\n"
+        "    optimizer.step()\n"
+        "    gradients = [p.grad.flatten() for p in model.parameters()]\n"
+        "    return torch.cat(gradients).abs().mean().item()\n",
+        says="this is the gradient, not the distance",
+    ),
+    Mistake(
+        "step_length",
+        'optimizer.param_groups[0]["lr"]',
+        'optimizer.defaults["lr"]',
+        says="the learning rate is taken from `optimizer.defaults`",
+    ),
+    Mistake(
+        "step_length",
+        None,
+        "def step_length(model, optimizer, inputs, targets):\n"
+        "    group = optimizer.param_groups[0]\n"
+        "    row = torch.nn.utils.parameters_to_vector\n"
+        "    before = row(group['params']).detach()\n"
+        "    optimizer.zero_grad()\n"
+        "    calc_loss_batch(inputs, targets, model, 'cpu').backward()\n"
+        "    optimizer.step()\n"
+        "    moves = row(group['params']).detach() - before\n"
+        "    return (moves.abs().mean() / group['lr']).item()\n",
+        says="only the weights of the first parameter group are counted",
+    ),
+    Mistake(
+        "step_length",
+        "    optimizer.zero_grad()\n",
+        "    model.eval()\n    optimizer.zero_grad()\n",
+        says="the model is put in evaluation mode",
+    ),
+    Mistake(
+        "step_length",
+        "    optimizer.step()\n",
+        "    optimizer.step()\n    optimizer.step()\n",
+        says="or two steps are made",
+    ),
 ]
 
 VARIANTS = [
+    Variant(
+        "newest_complete",
+        "checksum.read_bytes() == digest.encode()",
+        "checksum.read_text(errors='replace') == digest",
+    ),
+    Variant(
+        "newest_complete",
+        "        if checksum.is_file() and checksum.read_bytes() == digest.encode():\n"
+        "            return step\n",
+        "        try:\n"
+        "            if checksum.read_text(encoding='utf-8') == digest:\n"
+        "                return step\n"
+        "        except (OSError, UnicodeDecodeError):\n"
+        "            continue\n",
+    ),
+    Variant(
+        "step_length",
+        None,
+        "def step_length(model, optimizer, inputs, targets):\n"
+        "    parameters = [p for g in optimizer.param_groups for p in g['params']]\n"
+        "    before = copy.deepcopy(parameters)\n"
+        "    model.train()\n"
+        "    optimizer.zero_grad()\n"
+        "    calc_loss_batch(inputs, targets, model, 'cpu').backward()\n"
+        "    optimizer.step()\n"
+        "    pairs = zip(before, parameters)\n"
+        "    moves = torch.cat([(a - b).detach().flatten() for a, b in pairs])\n"
+        "    return float(moves.abs().mean()) / optimizer.param_groups[1 - 1]['lr']\n",
+    ),
     Variant(
         "checkpoint_bytes",
         None,
@@ -556,7 +780,7 @@ VARIANTS = [
         "        number = path.stem.removeprefix('step_')\n"
         "        if number.isdigit() and data.exists():\n"
         "            digest = hashlib.sha256(data.read_bytes()).hexdigest()\n"
-        "            if digest == path.read_text():\n"
+        "            if digest.encode() == path.read_bytes():\n"
         "                whole.append(int(number))\n"
         "    return max(whole, default=None)\n",
     ),

@@ -717,6 +717,86 @@ MISTAKES = [
         "return log_sum - 1",
         says="two numbers should come back",
     ),
+    Mistake(
+        "target_probas",
+        ".squeeze(-1)",
+        ".squeeze()",
+        says="an axis of length 1 is lost for B = 1 and T = 3",
+    ),
+    Mistake(
+        "target_probas",
+        PICK,
+        "probas.gather(1, targets.unsqueeze(-1)).squeeze(-1)",
+        says="looked up along the wrong axis",
+    ),
+    Mistake(
+        "target_probas",
+        PICK,
+        "probas.gather(-1, targets)",
+        says="`gather` wants as many axes in its index",
+    ),
+    Mistake(
+        "cross_entropy",
+        LARGEST,
+        "    logits = logits.squeeze()\n" + LARGEST,
+        says="it stops for B = 1 and T = 3",
+    ),
+    Mistake(
+        "cross_entropy",
+        None,
+        OF_PROBABILITIES.replace("softmax(logits)", "softmax(logits.double())"),
+        says="whose score is 2000 below the largest costs inf",
+    ),
+    Mistake(
+        "cross_entropy",
+        LOSS,
+        "(log_sum - true_logits).clamp(max=250).mean()",
+        says="whose score is 2000 below the largest costs too little",
+    ),
+    Mistake(
+        "cross_entropy",
+        LOSS,
+        LOSS + ".detach().requires_grad_()",
+        says="the loss has lost its connection with `logits`",
+    ),
+    Mistake(
+        "overall_perplexity",
+        "math.exp(total_nats / sum(num_tokens))",
+        "math.prod(math.exp(x) ** n for x, n in zip(losses, num_tokens)) "
+        "** (1 / sum(num_tokens))",
+        says="the product overflows for long texts",
+    ),
+    Mistake(
+        "overall_perplexity",
+        "math.exp(total_nats / sum(num_tokens))",
+        "1 / math.prod(math.exp(-x) ** n for x, n in zip(losses, num_tokens)) "
+        "** (1 / sum(num_tokens))",
+        says="the product of probabilities rounds to 0",
+    ),
+    Mistake(
+        "overall_perplexity",
+        None,
+        "def overall_perplexity(losses, num_tokens):\n"
+        "    product = torch.tensor(1.0, dtype=torch.float64)\n"
+        "    for loss, n in zip(losses, num_tokens):\n"
+        "        product *= torch.tensor(loss).double().exp() ** n\n"
+        "    return product ** (1 / sum(num_tokens))\n",
+        says="the product overflows for long texts",
+    ),
+    Mistake(
+        "loss_gradient",
+        None,
+        "def loss_gradient(logits, targets):\n"
+        "    is_true = F.one_hot(targets, logits.shape[-1])\n"
+        "    return (softmax(logits) - is_true) / targets.numel()\n",
+        says="-100 is no token id",
+    ),
+    Mistake(
+        "loss_gradient",
+        "targets.where(counts, 0).unsqueeze(-1)",
+        "targets.unsqueeze(-1)",
+        says="-100 is no token id",
+    ),
 ]
 
 VARIANTS = [

@@ -128,6 +128,33 @@ MISTAKES = [
         says="that is a perplexity",
     ),
     Mistake(
+        "entropy",
+        "torch.xlogy(probas, probas)",
+        "(probas * probas.clamp(min=1e-6).log())",
+        says="small probabilities are cut off",
+    ),
+    Mistake(
+        "entropy",
+        "torch.xlogy(probas, probas)",
+        "(probas * (probas + 1e-9).log())",
+        says="small probabilities are cut off",
+    ),
+    Mistake(
+        "entropy",
+        "sum(dim=-1)",
+        "sum(dim=-1).numpy()",
+        says="a tensor should come back, not ndarray",
+    ),
+    Mistake(
+        "landmarks",
+        None,
+        f"{LANDMARKS}    turn = val_losses.index(min(val_losses))\n"
+        "    low = [loss < floor for loss in train_losses]\n"
+        "    low = [a and b for a, b in zip(low, low[1:] + [True])]\n"
+        "    return turn, low.index(True)\n",
+        says="this loss and the next",
+    ),
+    Mistake(
         "landmarks",
         "val_losses.index(min(val_losses))",
         "train_losses.index(min(train_losses))",
@@ -241,6 +268,18 @@ MISTAKES = [
         "torch.log_softmax(logits, dim=-1)",
         "torch.softmax(logits, dim=-1).log()",
         says="makes the result infinite",
+    ),
+    Mistake(
+        "relative_entropy",
+        "torch.log_softmax(logits, dim=-1)",
+        "(torch.softmax(logits, dim=-1) + 1e-12).log()",
+        says="take `log_softmax`",
+    ),
+    Mistake(
+        "relative_entropy",
+        "torch.log_softmax(logits, dim=-1)",
+        "torch.softmax(logits, dim=-1).log().nan_to_num()",
+        says="take `log_softmax`",
     ),
     Mistake(
         "relative_entropy",
@@ -378,6 +417,46 @@ MISTAKES = [
         says="goes on too far ahead",
     ),
     Mistake(
+        "longest_run",
+        None,
+        f"{RUN}    longest = 0\n"
+        "    for window in windows.tolist():\n"
+        "        length = 0\n"
+        "        for token in sample.tolist():\n"
+        "            length = length + 1 if token in window else 0\n"
+        "            longest = max(longest, length)\n"
+        "    return longest\n",
+        says="one by one or in pairs",
+    ),
+    Mistake(
+        "longest_run",
+        None,
+        f"{RUN}    sample, longest = sample.tolist(), 0\n"
+        "    for window in windows.tolist():\n"
+        "        pairs, length = set(zip(window, window[1:])), 0\n"
+        "        for i, token in enumerate(sample):\n"
+        "            chained = i > 0 and (sample[i - 1], token) in pairs\n"
+        "            length = length + 1 if chained else int(token in window)\n"
+        "            longest = max(longest, length)\n"
+        "    return longest\n",
+        says="one by one or in pairs",
+    ),
+    Mistake(
+        "longest_run",
+        None,
+        f"{RUN}    sample, longest = sample.tolist(), 0\n"
+        "    for row in windows.tolist():\n"
+        "        for i, token in enumerate(sample):\n"
+        "            j, k = row.index(token) if token in row else len(row), 0\n"
+        "            while i + k < len(sample) and row[j + k : j + k + 1] == [\n"
+        "                sample[i + k]\n"
+        "            ]:\n"
+        "                k += 1\n"
+        "            longest = max(longest, k)\n"
+        "    return longest\n",
+        says="only the first place where a token stands",
+    ),
+    Mistake(
         "memory_floor",
         None,
         f"{FLOOR}    return math.log(len(windows)) / (windows.shape[1] - 1)\n",
@@ -479,6 +558,24 @@ MISTAKES = [
         "        logits = model(inputs)\n    model.train()",
         says="comes back in train mode",
     ),
+    Mistake(
+        "window_losses",
+        "    with evaluation_mode(model):",
+        "    torch.set_grad_enabled(False)\n    with evaluation_mode(model):",
+        says="gradients stay switched off",
+    ),
+    Mistake(
+        "window_losses",
+        "    with evaluation_mode(model):",
+        "    model.requires_grad_(False)\n    with evaluation_mode(model):",
+        says="the parameters stay without gradients",
+    ),
+    Mistake(
+        "window_losses",
+        "losses.mean(dim=1)",
+        "losses.mean(dim=1).tolist()",
+        says="a tensor should come back, not list",
+    ),
 ]
 
 VARIANTS = [
@@ -515,6 +612,13 @@ VARIANTS = [
         "entropy",
         None,
         f"{ENTROPY}    return -(probas * probas.log()).nansum(dim=-1)\n",
+    ),
+    Variant(
+        "entropy",
+        None,
+        f"{ENTROPY}    some = probas.float()\n"
+        "    logs = torch.where(some > 0, some, 1).log()\n"
+        "    return -(some * logs).sum(dim=-1)\n",
     ),
     Variant(
         "landmarks",

@@ -344,7 +344,7 @@ MISTAKES = [
         "accumulated_step",
         "mean += loss.item()",
         "mean = loss.item()",
-        says="of the loss: only the last piece",
+        says="the loss is wrong: only the last piece",
     ),
     Mistake(
         "accumulated_step",
@@ -417,13 +417,13 @@ MISTAKES = [
         "parallel_step",
         ', reduction="sum"\n    )\n    loss = loss / num_counted\n',
         "\n    )\n",
-        says="of the gradient: it is summed over processes",
+        says="the gradient is wrong: it is summed over processes",
     ),
     Mistake(
         "parallel_step",
         ', reduction="sum"\n    )\n    loss = loss / num_counted\n',
         "\n    )\n    loss = loss / num_processes\n",
-        says="of the gradient: it is the mean of the processes' means",
+        says="the gradient is wrong: it is the mean of the processes' means",
     ),
     Mistake(
         "parallel_step",
@@ -465,7 +465,7 @@ MISTAKES = [
         "parallel_step",
         "all_reduce(mean)\n",
         "all_reduce(mean)\n    mean = mean / num_processes\n",
-        says="of the loss: it is divided by the number of processes once too often",
+        says="the loss is wrong: it is divided by the number of processes once too",
     ),
     Mistake(
         "parallel_step",
@@ -536,6 +536,56 @@ MISTAKES = [
         "    lengths = [sum(t.square().sum() for t in ts) for ts in (after, before)]\n"
         "    return (lengths[0] / lengths[1]).sqrt().item()\n",
         says="the tensors that were given are changed",
+    ),
+    Mistake(
+        "bytes_per_process",
+        "list(model.parameters())",
+        "list({p.data_ptr(): p for p in model.parameters()}.values())",
+        says="of a model on the device meta only one parameter is counted",
+    ),
+    Mistake(
+        "bytes_per_process",
+        "list(model.parameters())",
+        "list({p.shape: p for p in model.parameters()}.values())",
+        says="of two parameters of one shape only one is counted",
+    ),
+    Mistake(
+        "flops_per_token",
+        "12 * width**2",
+        "3 * width**2",
+        says="should be 1175040, not 552960",
+    ),
+    Mistake(
+        "accumulated_step",
+        "loss.backward()",
+        "loss.backward(retain_graph=True)",
+        says="the activations of the first piece are still there",
+    ),
+    Mistake(
+        "accumulated_step",
+        "    optimizer.zero_grad()",
+        "    model.eval()\n    optimizer.zero_grad()",
+        says="the model is put into eval mode",
+    ),
+    Mistake(
+        "parallel_step",
+        "own = slice(rank, None, num_processes)",
+        "size = -(-len(inputs) // num_processes)\n"
+        "    own = slice(rank * size, (rank + 1) * size)",
+        says="of 5 rows in 4 processes they read 2, 2, 1, 0",
+    ),
+    Mistake(
+        "parallel_step",
+        "    optimizer.step()",
+        "    if rank == 0:\n        optimizer.step()",
+        says="and every process makes the step",
+    ),
+    Mistake(
+        "relative_change",
+        None,
+        "def relative_change(before, after):\n"
+        "    return ((after[0] - before[0]).norm() / before[0].norm()).item()\n",
+        says="only the first tensor is looked at",
     ),
 ]
 
@@ -668,5 +718,25 @@ VARIANTS = [
         "        squares[0] += ((new - old) ** 2).sum()\n"
         "        squares[1] += (old**2).sum()\n"
         "    return (squares[0] / squares[1]) ** 0.5\n",
+    ),
+    Variant(  # a piece in which no target counts goes forward, but not backward
+        "accumulated_step",
+        None,
+        "def accumulated_step(model, optimizer, micro_batches):\n"
+        "    model.train()\n"
+        "    optimizer.zero_grad()\n"
+        "    num = sum((y != -100).sum() for _, y in micro_batches)\n"
+        "    mean = torch.zeros(())\n"
+        "    for x, y in micro_batches:\n"
+        "        logits = model(x)\n"
+        "        count = (y != -100).sum()\n"
+        "        if count == 0:\n"
+        "            continue\n"
+        "        share = count / num\n"
+        "        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())\n"
+        "        (loss * share).backward()\n"
+        "        mean = mean + loss * share\n"
+        "    optimizer.step()\n"
+        "    return mean.item()\n",
     ),
 ]

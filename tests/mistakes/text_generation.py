@@ -722,9 +722,7 @@ MISTAKES = [
         "'once'",
         says="(start, period) should be two ints",
     ),
-    Mistake(
-        "find_loop", "place - start", "2 * place + 7", says="is found for [1, 1, 2"
-    ),
+    Mistake("find_loop", "place - start", "2 * place + 7", says="is found for [1"),
     Mistake(
         "keep_top_k",
         "min(k, logits.shape[-1])",
@@ -732,6 +730,76 @@ MISTAKES = [
         says="with k = 12 and 9 tokens something is dropped",
     ),
     Mistake("continue_text", "range(num_new)", "range(0)", says="is never called"),
+    Mistake(
+        "continue_text",
+        "choose(logits)",
+        "choose(logits.softmax(-1))",
+        says="`choose` is given probabilities",
+    ),
+    Mistake(
+        "continue_text",
+        "choose(logits)",
+        "choose(logits / 2)",
+        says="other numbers than the model's logits",
+    ),
+    Mistake(
+        "continue_text",
+        "        with torch.no_grad():",
+        "        torch.set_grad_enabled(False)\n        if True:",
+        says="gradients stay switched off",
+    ),
+    Mistake(
+        "draw_next", "drawn[:, 0]", "drawn.squeeze()", says="with one row a single"
+    ),
+    Mistake(
+        "tempered_probas",
+        f"return {SOFTMAX}",
+        "powers = torch.exp(logits / temperature)\n"
+        "    return powers / powers.sum(dim=-1, keepdim=True)",
+        says="exp overflows at low temperatures",
+    ),
+    Mistake(
+        "tempered_probas",
+        "return F.one_hot(likeliest, logits.shape[-1]).to(logits.dtype)",
+        "return F.one_hot(likeliest, logits.shape[-1]).float().numpy()",
+        says="at temperature 0 a tensor of probabilities should come back, not ndarray",
+    ),
+    Mistake(
+        "keep_top_p",
+        "before >= p",
+        "before > p",
+        says="of 4 equally likely tokens 3 are kept",
+    ),
+    Mistake(
+        "keep_top_p",
+        f"    ordered = {NUCLEUS}",
+        "    return logits.masked_fill(before >= p, -torch.inf)",
+        says="the mask is in sorted order",
+    ),
+    Mistake(
+        "keep_top_k",
+        "    values, places = ",
+        "    if k >= logits.shape[-1]:\n        return logits\n    values, places = ",
+        says="`logits` itself comes back",
+    ),
+    Mistake(
+        "find_loop",
+        "tuple(ids[place : place + context_len])",
+        "''.join(map(str, ids[place : place + context_len]))",
+        says="only their digits in a row are the same",
+    ),
+    Mistake(
+        "find_loop",
+        "return start, place - start",
+        "return start + 0.5, place - start",
+        says="should be two ints",
+    ),
+    Mistake(
+        "find_loop",
+        None,
+        "def find_loop(ids, context_len):\n    return None\n",
+        says="no loop is found for [1, 2, 9",
+    ),
 ]
 
 VARIANTS = [
@@ -840,5 +908,26 @@ VARIANTS = [
         "        if len(same):\n"
         "            return same[0].item(), place - same[0].item()\n"
         "    return None\n",
+    ),
+    Variant(
+        "continue_text",
+        "torch.no_grad()",
+        "torch.inference_mode()",
+    ),
+    Variant(  # one prompt after the other
+        "continue_text",
+        "model(ids[:, -context_len:])[:, -1]",
+        "torch.cat([model(row[None, -context_len:])[:, -1] for row in ids])",
+    ),
+    Variant(
+        "tempered_probas",
+        f"return {SOFTMAX}",
+        "powers = (logits - logits.amax(dim=-1, keepdim=True)).div(temperature).exp()\n"
+        "    return powers / powers.sum(dim=-1, keepdim=True)",
+    ),
+    Variant(
+        "keep_top_p",
+        "before >= p",
+        "F.pad(probas.cumsum(dim=-1), (1, -1)) >= p",
     ),
 ]

@@ -501,6 +501,82 @@ MISTAKES = [
         "for i in token_ids] if p]",
         says="completes no character has the empty string",
     ),
+    Mistake(
+        "join_documents",
+        "torch.tensor(ids), starts",
+        "torch.tensor(ids), torch.tensor(starts)",
+        says="the starts should be a list of ints, not a tensor",
+    ),
+    Mistake(
+        "shuffled_batches",
+        SHUFFLE,
+        "order = torch.arange(len(inputs))\n"
+        "    for i in range(len(inputs) - 1, 1, -1):\n"
+        "        j = int(torch.randint(1, i + 1, (1,), generator=generator))\n"
+        "        order[i], order[j] = order[j].item(), order[i].item()",
+        says="window 0 was never in batch 1",
+    ),
+    Mistake(
+        "shuffled_batches",
+        SHUFFLE,
+        "half = len(inputs) // 2\n"
+        "    low = torch.randperm(half, generator=generator)\n"
+        "    high = torch.randperm(len(inputs) - half, generator=generator)\n"
+        "    order = torch.cat([low, half + high])",
+        says="window 0 was never in batch 2",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "    for rows in order.split(batch_size):\n",
+        "    if len(order) < batch_size and drop_last:\n"
+        "        yield inputs[:0], targets[:0]\n"
+        "    for rows in order.split(batch_size):\n",
+        says="there is an empty batch",
+    ),
+    Mistake(
+        "shuffled_batches",
+        None,
+        "def shuffled_batches(inputs, targets, batch_size, drop_last, generator):\n"
+        "    keep = len(inputs)\n"
+        "    if drop_last:\n"
+        "        keep = keep // batch_size * batch_size\n"
+        "    order = torch.randperm(keep, generator=generator)\n"
+        "    return [(inputs[i], targets[i]) for i in order.split(batch_size)]\n",
+        says="leaves out the same windows in every pass",
+    ),
+    Mistake(
+        "StoryWindows",
+        "        self.starts = []\n",
+        "        self.starts = []\n        ends = starts\n"
+        "        ends.append(len(tokens))\n        starts = starts[:-1]\n",
+        says="`starts` is changed",
+    ),
+    Mistake(
+        "StoryWindows",
+        "return window[:-1], window[1:]",
+        "pair = window[:-1].clone(), window[1:].clone()\n"
+        "        window[-1] = 0 if index == len(self) - 1 else window[-1]\n"
+        "        return pair",
+        says="`tokens` is changed",
+    ),
+    Mistake(
+        "streamed_text",
+        STREAMED,
+        "pieces, rest = [], b''\n"
+        "    for i in token_ids:\n"
+        "        rest += tokenizer.decode_single_token_bytes(i)\n"
+        "        try:\n"
+        "            text, rest = rest.decode('utf-8'), b''\n"
+        "        except UnicodeDecodeError as error:\n"
+        "            if error.reason == 'unexpected end of data':\n"
+        "                text = rest[: error.start].decode('utf-8')\n"
+        "                rest = rest[error.start :]\n"
+        "            else:\n"
+        "                text, rest = rest.decode('utf-8', 'replace'), b''\n"
+        "        pieces.append(text)\n"
+        "    return pieces",
+        says="an unfinished character behind them waits for its rest",
+    ),
 ]
 
 VARIANTS = [
@@ -532,7 +608,7 @@ VARIANTS = [
         "        for t in texts\n"
         "    ]\n"
         "    lengths = torch.tensor([0] + [len(row) for row in rows[:-1]])\n"
-        "    return [torch.cat(rows), lengths.cumsum(0)]\n",
+        "    return [torch.cat(rows), lengths.cumsum(0).tolist()]\n",
     ),
     Variant(
         "all_windows",
@@ -602,5 +678,37 @@ VARIANTS = [
         "        texts.append(text[len(shown) :])\n"
         "        shown = text\n"
         "    return texts",
+    ),
+    Variant(
+        "prediction_tasks",
+        "return [(window[:i], window[i]) for i in range(1, len(window))]",
+        "return tuple((tuple(window[:i]), window[i]) for i in range(1, len(window)))",
+    ),
+    Variant(
+        "shuffled_batches",
+        SHUFFLE,
+        "order = torch.arange(len(inputs))\n"
+        "    for i in range(len(inputs) - 1, 0, -1):\n"
+        "        j = int(torch.randint(i + 1, (1,), generator=generator))\n"
+        "        order[i], order[j] = order[j].item(), order[i].item()",
+    ),
+    Variant(
+        "streamed_text",
+        STREAMED,
+        "pieces, rest = [], b''\n"
+        "    for i in token_ids:\n"
+        "        rest += tokenizer.decode_single_token_bytes(i)\n"
+        "        text = ''\n"
+        "        while rest:\n"
+        "            try:\n"
+        "                text, rest = text + rest.decode('utf-8'), b''\n"
+        "            except UnicodeDecodeError as error:\n"
+        "                text += rest[: error.start].decode('utf-8')\n"
+        "                if error.reason == 'unexpected end of data':\n"
+        "                    rest = rest[error.start :]\n"
+        "                    break\n"
+        "                text, rest = text + '�', rest[error.end :]\n"
+        "        pieces.append(text)\n"
+        "    return pieces",
     ),
 ]

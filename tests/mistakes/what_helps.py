@@ -83,6 +83,35 @@ MISTAKES = [
         "    kept = 0\n    val_losses.sort()\n",
         says="the list of losses is changed",
     ),
+    Mistake(
+        "stop_early",
+        None,
+        COUNTING.replace('float("inf")', "10"),
+        says="the lowest loss so far starts at a number",
+    ),
+    Mistake(
+        "stop_early",
+        None,
+        COUNTING.replace('float("inf"), 0, 0', "100, None, 0"),
+        says="the lowest loss so far starts at a number",
+    ),
+    Mistake(
+        "stop_early",
+        None,
+        COUNTING.replace('float("inf")', "val_losses[0]").replace(
+            "loss < lowest", "loss < lowest - 1e-3 or i == 0"
+        ),
+        says="a small gain is not counted",
+    ),
+    Mistake(
+        "stop_early",
+        "return kept, i",
+        "return val_losses[kept], val_losses[i]",
+        says="positions, not losses",
+    ),
+    Mistake(
+        "stop_early", "return kept, i", "return kept + 0.5, i", says="two positions"
+    ),
     Mistake("paired_difference", "/ (n - 1)", "/ n", says="the variance is divided by"),
     Mistake(
         "paired_difference",
@@ -187,6 +216,12 @@ MISTAKES = [
     Mistake(
         "adamw_step",
         "if parameter.grad is not None",
+        "if parameter.grad is not None and parameter.ndim > 1",
+        says="all weights decay, whatever their shape",
+    ),
+    Mistake(
+        "adamw_step",
+        "if parameter.grad is not None",
         "if True",
         says="a parameter without a gradient has moved",
     ),
@@ -252,7 +287,13 @@ MISTAKES = [
         "Dropout", "return x * is_kept", "return x.data * is_kept", says="no gradient"
     ),
     Mistake("Dropout", None, "Dropout = nn.Dropout", says="is PyTorch's own"),
-    Mistake("Dropout", "super().__init__()", "pass", says="stops with Attribute"),
+    Mistake("Dropout", "super().__init__()", "pass", says="call `super().__init__()`"),
+    Mistake(
+        "Dropout",
+        "return x * is_kept",
+        "return x.float() * is_kept",
+        says="should be torch.float64, as the input is",
+    ),
     Mistake(
         "power_law", "np.array(losses) - floor", "losses", says="floor is forgotten"
     ),
@@ -382,6 +423,25 @@ MISTAKES = [
     ),
     Mistake(
         "RandomWindows",
+        GETITEM,
+        "        if not getattr(self, 'places', None):\n"
+        "            order = torch.randperm(num_places, generator=self.generator)\n"
+        "            self.places = order.tolist()\n"
+        "        start = self.places.pop()\n",
+        says="no number is drawn from `generator` in an epoch",
+    ),
+    Mistake(
+        "RandomWindows",
+        GETITEM
+        + "        window = self.tokens[start : start + self.context_len + 1]\n",
+        "        size = len(self.tokens)\n"
+        "        start = torch.randint(size, (), generator=self.generator)\n"
+        "        places = (start + torch.arange(self.context_len + 1)) % size\n"
+        "        window = self.tokens[places]\n",
+        says="runs over the end and goes on at the beginning",
+    ),
+    Mistake(
+        "RandomWindows",
         "        if index >= self.num_windows:\n"
         '            raise IndexError(f"window {index} of {self.num_windows}")\n',
         "",
@@ -454,9 +514,30 @@ MISTAKES = [
         "split_starts",
         "    return train, val",
         "    return train, [start - cut for start in val]",
-        says="before the cut",
+        says="add `cut`",
     ),
-    Mistake("split_starts", "cut = round(", "cut = int(", says="before the cut at 43"),
+    Mistake(
+        "split_starts",
+        "cut = round(",
+        "cut = int(",
+        says="the cut is at 42, and should be at 43: take `round`, not `int`",
+    ),
+    Mistake("split_starts", "cut = round(", "cut = math.ceil(", says="take `round` of"),
+    Mistake(
+        "split_starts", "(1 - val_fraction)", "val_fraction", says="validation's share"
+    ),
+    Mistake(
+        "split_starts", "return train, val", "return val, train", says="training comes"
+    ),
+    Mistake(
+        "split_starts",
+        None,
+        "def split_starts(num_tokens, context_len, stride, fraction):\n"
+        "    cut = round(num_tokens * (1 - fraction))\n"
+        "    train = range(0, cut - context_len, stride)\n"
+        "    return train, range(cut, num_tokens - context_len, stride)\n",
+        says="stops with TypeError",
+    ),
     Mistake(
         "split_starts",
         "    return train, val",
