@@ -76,12 +76,15 @@ def grade_all(grader: Grader, submissions: list[Submission], out: Path) -> list[
     return grades
 
 
-def write_all_feedback(grader: Grader, folder: Path) -> None:
-    for lesson in sorted(grader.lessons()):
+def write_all_feedback(grader: Grader, grades: list[Grade], folder: Path) -> None:
+    for grade in grades:
+        if not grade.remark.startswith("graded"):
+            continue
         try:
-            grader.write_feedback(lesson, folder)
+            grader.write_feedback(grade.lesson, grade.student, folder)
         except NotGradedError as error:
-            print(f"Some feedback on {lesson} is missing: {error}", file=sys.stderr)
+            who = f"{grade.student}, {grade.lesson}"
+            print(f"No feedback for {who}: {error}", file=sys.stderr)
 
 
 def require_sandbox() -> None:
@@ -128,7 +131,7 @@ def main(arguments: list[str]) -> None:
     )
     submissions = without_misnamed(submissions, grader.lessons())
     grades = grade_all(grader, submissions, out)
-    write_all_feedback(grader, out / "feedback")
+    write_all_feedback(grader, grades, out / "feedback")
     print_table(grades)
     print(f"The table is in {out / 'grades.csv'}, the feedback beside it.")
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sysconfig
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from intake import (
     Submission,
     graded_cells,
     read_notebook,
+    reason,
     remarks_on_cells,
     require_gradable,
     trusted,
@@ -24,6 +24,7 @@ from sandbox import (
     make_sockets_folder,
     run_limited,
     sandboxed,
+    scratch_folder,
     write_kernelspec,
 )
 
@@ -103,7 +104,10 @@ class Grader:
         notebook = read_notebook(submission.path)
         path = self.notebook_in("submitted", submission)
         path.parent.mkdir(parents=True)
-        nbformat.write(trusted(notebook, source), path)
+        try:
+            nbformat.write(trusted(notebook, source), path)
+        except Exception as error:  # such as half a character, or a cell of no kind
+            raise NotGradedError(f"not a notebook: {reason(error)}") from error
         return remarks_on_cells(notebook, source)
 
     def notebook_in(self, step: str, submission: Submission) -> Path:
@@ -119,18 +123,18 @@ class Grader:
         log = self.course / "logs" / f"{student.replace('*', 'all')} {lesson}.log"
         log.parent.mkdir(exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix="grade-") as folder,
+            scratch_folder() as folder,
             log.open("wb") as output,
         ):
-            sockets = make_sockets_folder(Path(folder))
+            sockets = make_sockets_folder(folder)
             kernel = sandboxed(KERNEL, sockets, limits) if self.sandbox else KERNEL
-            write_kernelspec(Path(folder), kernel)
+            write_kernelspec(folder, kernel)
             ended = run_limited(
                 self.command(step, lesson, student, sockets),
                 limits,
                 sockets=sockets,
                 cwd=self.course,
-                env=clean_environment(Path(folder)),
+                env=clean_environment(folder),
                 stdout=output,
                 stderr=output,
             )
@@ -184,16 +188,13 @@ class Grader:
         found = {r for s, r in TROUBLES.items() for text in errors if s in text}
         return [remark.format(**asdict(self.limits)) for remark in sorted(found)]
 
-    def write_feedback(self, lesson: str, folder: Path) -> None:
-        """The pages that nbgrader makes of all graded submissions of a lesson."""
-        graded = list(self.course.glob(f"autograded/*/{lesson}/*.ipynb"))
-        if not graded:
-            return
-        self.run_nbgrader("generate_feedback", lesson, "*", len(graded))
-        for page in self.course.glob(f"feedback/*/{lesson}/*.html"):
-            target = folder / page.parts[-3] / page.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(page, target)
+    def write_feedback(self, lesson: str, student: str, folder: Path) -> None:
+        """The page that nbgrader makes of one graded submission, in its own time."""
+        self.run_nbgrader("generate_feedback", lesson, student)
+        page = self.course / "feedback" / student / lesson / f"{lesson}.html"
+        target = folder / student / page.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, target)
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

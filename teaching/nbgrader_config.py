@@ -4,13 +4,16 @@ import os
 import shutil
 import subprocess
 
+import bleach
 from jupyter_client.manager import AsyncKernelManager
+from nbconvert.filters import markdown2html
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
     Execute,
     IgnorePattern,
     LimitOutput,
+    NbGraderPreprocessor,
     SaveAutoGrades,
 )
 from traitlets import Integer
@@ -53,6 +56,33 @@ class GradingExecute(Execute):
         return super().process_message(msg, cell, cell_index)
 
 
+MARKDOWN_TAGS = (  # no img: it would tell its server who opens the page
+    "br del div h1 h2 h3 h4 h5 h6 hr p pre span sub sup table tbody td th thead tr"
+)
+
+
+class NoOutputMetadata(NbGraderPreprocessor):
+    """Drops what a student says about an output, such as an image's width.
+
+    nbconvert's pages hold it without quotes, so it could add `onerror=...`.
+    """
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        for output in cell.get("outputs", []):
+            if "metadata" in output:
+                output.metadata = {}
+        return cell, resources
+
+
+def markdown_without_scripts(source: str) -> str:
+    """nbgrader's pages do not sanitize Markdown cells, whatever sanitize_html says."""
+    return bleach.clean(
+        markdown2html(source),
+        tags=bleach.ALLOWED_TAGS | set(MARKDOWN_TAGS.split()),
+        attributes=bleach.ALLOWED_ATTRIBUTES | {"*": ["class", "id"]},
+    )
+
+
 c = get_config()  # noqa: F821  (nbgrader defines it)
 c.Execute.kernel_name = "grading"
 c.Execute.shutdown_kernel = "immediate"
@@ -60,6 +90,7 @@ c.Autograde.autograde_preprocessors = [
     GradingExecute,
     IgnorePattern,
     LimitOutput,
+    NoOutputMetadata,
     SaveAutoGrades,
     AssignLatePenalties,
     CheckCellMetadata,
@@ -70,3 +101,4 @@ c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = r"[\s\S]"
 # A page of feedback is opened by the teacher: no scripts of a student's in it.
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": markdown_without_scripts}

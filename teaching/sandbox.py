@@ -11,7 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +131,19 @@ def sandboxed(command: list[str], sockets: Path, limits: Limits) -> list[str]:
     ]
 
 
+@contextmanager
+def scratch_folder():
+    """A temporary folder, removed whatever a student put into it."""
+    folder = tempfile.mkdtemp(prefix="grade-")
+    try:
+        yield Path(folder)
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except RecursionError:  # folders in folders, a thousand deep
+            subprocess.run(["rm", "-rf", "--", folder], check=False)
+
+
 def make_sockets_folder(folder: Path) -> Path:
     """The one folder that both sides write to, for the kernel's sockets."""
     sockets = folder / "run"
@@ -174,10 +189,11 @@ def run_limited(command: list[str], limits: Limits, **options) -> int | str:
     """
     sockets = options.pop("sockets")
     deadline = time.monotonic() + limits.notebook_s
+    before = hidden_memory(), disk_used(sockets)
     process = psutil.Popen(command, start_new_session=True, **options)
     try:
         while True:
-            reason = limit_met(process, limits, sockets, deadline)
+            reason = limit_met(process, limits, sockets, deadline, before)
             if reason:
                 return reason
             try:
@@ -189,15 +205,45 @@ def run_limited(command: list[str], limits: Limits, **options) -> int | str:
 
 
 def limit_met(
-    process: psutil.Popen, limits: Limits, sockets: Path, deadline: float
+    process: psutil.Popen,
+    limits: Limits,
+    sockets: Path,
+    deadline: float,
+    before: tuple[int, int],
 ) -> str | None:
     if time.monotonic() > deadline:
         return f"stopped after {limits.notebook_s} s: a cell did not end"
-    if memory_of(process) > (limits.memory_mb + 1024) * MB:  # nbgrader takes some too
+    memory = memory_of(process) + max(0, hidden_memory() - before[0])
+    if memory > (limits.memory_mb + 1024) * MB:  # nbgrader takes some too
         return f"stopped: memory limit of {limits.memory_mb} MB"
-    if sum(f.lstat().st_size for f in sockets.rglob("*")) > limits.file_mb * MB:
+    if disk_used(sockets) - before[1] > 16 * limits.file_mb * MB:  # others write too
         return f"stopped: it wrote more than {limits.file_mb} MB"
+    if holds_more_than_sockets(sockets, limits):
+        return "stopped: it wrote into the folder of the kernel's sockets"
     return None
+
+
+def hidden_memory() -> int:
+    """Bytes that no process shows as its own: memfd_create, shared memory, tmpfs."""
+    return getattr(psutil.virtual_memory(), "shared", 0)
+
+
+def disk_used(folder: Path) -> int:
+    """Of the whole disk: a file that was removed while open is in no folder."""
+    return shutil.disk_usage(folder).used
+
+
+def holds_more_than_sockets(sockets: Path, limits: Limits) -> bool:
+    """Five sockets and a small file belong there. Files may vanish while we look."""
+    with os.scandir(sockets) as entries:
+        for number, entry in enumerate(entries):
+            try:
+                size = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue
+            if number > 50 or size > MB or entry.is_dir(follow_symlinks=False):
+                return True
+    return False
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:
