@@ -7,6 +7,7 @@ words can be graded by hand. Students' code runs in a sandbox (see `sandbox.py`)
 import argparse
 import csv
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,10 @@ def set_aside(out: Path) -> None:
     """Keep earlier grades: a teacher may have graded answers by hand in them."""
     if not out.exists():
         return
+    if not (out / "course").is_dir():
+        raise SystemExit(
+            f"{out} holds no grades of this command; name another folder with --out."
+        )
     k = 1
     while (kept := out.with_name(f"{out.name}-superseded-{k}")).exists():
         k += 1
@@ -44,10 +49,16 @@ def set_aside(out: Path) -> None:
 
 def write_table(path: Path, grades: list[Grade]) -> None:
     """The table so far, with the mark at the front by which Excel knows UTF-8."""
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
+    form = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
+    with path.open("w", **form) as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Grade))
-        writer.writerows(grade.words() for grade in grades)
+        writer.writerows(map(as_text, grade.words()) for grade in grades)
+
+
+def as_text(word: str) -> str:
+    """A word that a spreadsheet does not take for a formula."""
+    return f"'{word}" if word[:1] in ("=", "+", "-", "@") else word
 
 
 def print_table(grades: list[Grade]) -> None:
@@ -68,12 +79,21 @@ def grade_all(grader: Grader, submissions: list[Submission], out: Path) -> list[
     grades = []
     for number, submission in enumerate(submissions, 1):
         start = time.monotonic()
-        grades.append(grade := grader.grade(submission))
+        grades.append(grade := grade_whatever_comes(grader, submission))
         write_table(out / "grades.csv", grades)
         took = f"{time.monotonic() - start:.0f} s"
         place = f"{number}/{len(submissions)} {grade.student}, {grade.lesson}"
         print(f"{place}: {grade.remark} ({took})", flush=True)
     return grades
+
+
+def grade_whatever_comes(grader: Grader, submission: Submission) -> Grade:
+    """One submission's trouble, of whatever kind, must not end the others' grading."""
+    try:
+        return grader.grade(submission)
+    except Exception as error:
+        remark = f"not graded: {type(error).__name__}, tell the course's authors"
+        return Grade(submission.student, submission.lesson, remark=remark)
 
 
 def write_all_feedback(grader: Grader, grades: list[Grade], folder: Path) -> None:
@@ -85,6 +105,21 @@ def write_all_feedback(grader: Grader, grades: list[Grade], folder: Path) -> Non
         except NotGradedError as error:
             who = f"{grade.student}, {grade.lesson}"
             print(f"No feedback for {who}: {error}", file=sys.stderr)
+
+
+def require_apart(submissions: Path, out: Path) -> None:
+    """Grades beside the submissions, so that neither is taken for the other."""
+    if submissions.is_relative_to(out) or out.is_relative_to(submissions):
+        raise SystemExit(
+            f"{submissions} and {out} lie in each other; name another --out."
+        )
+
+
+def end_children_when_told_to_end() -> None:
+    """A closed terminal ends this command in order, and with it a student's code."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(1))
 
 
 def require_sandbox() -> None:
@@ -116,6 +151,8 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(
             "No folder of submissions is named; make grade SUBMISSIONS=folder."
         )
+    sys.stdout.reconfigure(errors="replace")  # names that a console cannot show
+    end_children_when_told_to_end()
     submissions = find_submissions(Path(options.submissions))
     if not options.without_sandbox:
         require_sandbox()
@@ -125,6 +162,7 @@ def main(arguments: list[str]) -> None:
         memory_mb=options.memory_mb,
     )
     out = options.out.resolve()
+    require_apart(Path(options.submissions).resolve(), out)
     set_aside(out)
     grader = make_grader(
         out, options.solutions, limits, sandbox=not options.without_sandbox

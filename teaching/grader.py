@@ -3,7 +3,7 @@
 import os
 import shutil
 import sysconfig
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
@@ -114,13 +114,10 @@ class Grader:
         lesson = submission.lesson
         return self.course / step / submission.student / lesson / f"{lesson}.ipynb"
 
-    def run_nbgrader(self, step: str, lesson: str, student: str, count: int = 1):
-        """Run one of nbgrader's commands in a process of its own.
-
-        `student` may be `*`; `count` says for how many notebooks there must be time.
-        """
-        limits = replace(self.limits, notebook_s=self.limits.notebook_s * count)
-        log = self.course / "logs" / f"{student.replace('*', 'all')} {lesson}.log"
+    def run_nbgrader(self, step: str, lesson: str, student: str) -> None:
+        """Run one of nbgrader's commands on one notebook, in a process of its own."""
+        limits = self.limits
+        log = self.course / "logs" / f"{student} {lesson}.log"
         log.parent.mkdir(exist_ok=True)
         with (
             scratch_folder() as folder,

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-MAX_FILE_MB = 50
+MAX_FILE_MB = 10
 NAME = re.compile(r"\w[\w .()-]*")  # what nbgrader and a table can take; any script
 
 
@@ -36,17 +36,24 @@ def find_submissions(folder: Path) -> list[Submission]:
         raise SystemExit(f"There is no folder {folder}; name the one that holds them.")
     found = {(p.parent.name, p.stem): p for p in folder.glob("*/*.ipynb")}
     for path in folder.glob("*__*.ipynb"):
-        found[tuple(path.stem.split("__", 1))] = path
+        found.setdefault(tuple(path.stem.split("__", 1)), path)
+    found = {name: path for name, path in found.items() if not is_left_over(name)}
     if not found:
         raise SystemExit(
             f"There is no submission in {folder}; put them there as "
             "STUDENT/LESSON.ipynb, one folder for each student."
         )
     students = {student for student, _lesson in found}
-    students |= {p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."}
+    folders = {p.name for p in folder.iterdir() if p.is_dir()}
+    students |= {name for name in folders if not is_left_over((name, ""))}
     lessons = {lesson for _student, lesson in found}
     every = sorted((student, lesson) for student in students for lesson in lessons)
     return [Submission(*one, found.get(one)) for one in every]
+
+
+def is_left_over(name: tuple[str, str]) -> bool:
+    """What Jupyter and macOS leave beside the files: no student's work."""
+    return name[0] == "__MACOSX" or any(part.startswith(".") for part in name)
 
 
 def without_misnamed(submissions: list[Submission], known: set[str]) -> list:

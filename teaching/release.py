@@ -10,7 +10,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from exercises import EXERCISES_DIR, PROJECT_DIR, write_exercises
+from exercises import PROJECT_DIR, source_notebooks, write_exercises
 
 NAME = "pretraining-course"
 TEACHERS_ONLY = (
@@ -21,6 +21,7 @@ TEACHERS_ONLY = (
     ".ci/",
     ".github/workflows/",
 )
+EXERCISES = "notebooks/exercises/"  # those with a source; a solved copy may lie there
 NEEDED = {".ci/constraints.txt"}  # requirements.txt names it
 MARK = b"### BEGIN SOLUTION"
 
@@ -36,7 +37,8 @@ def released_files() -> list[str]:
         )
     tracked = {name for name in listed.stdout.decode("utf-8").split("\0") if name}
     kept = {name for name in tracked if name in NEEDED or not for_teachers(name)}
-    kept |= {f"notebooks/exercises/{p.name}" for p in EXERCISES_DIR.glob("*.ipynb")}
+    kept = {name for name in kept if not name.startswith(EXERCISES)}
+    kept |= {f"{EXERCISES}{path.name}" for path in source_notebooks()}
     return sorted(name for name in kept if (PROJECT_DIR / name).is_file())
 
 

@@ -50,7 +50,7 @@ def python_folders() -> list[str]:
 
 def system_options() -> list[str]:
     """The system's programs and libraries, and of /etc what libraries look up."""
-    options = []
+    options = ["--perms", "0755", "--dir", "/etc"]
     for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
         if os.path.islink(name):
             options += ["--symlink", os.readlink(name), name]
@@ -218,7 +218,7 @@ def limit_met(
         return f"stopped: memory limit of {limits.memory_mb} MB"
     if disk_used(sockets) - before[1] > 16 * limits.file_mb * MB:  # others write too
         return f"stopped: it wrote more than {limits.file_mb} MB"
-    if holds_more_than_sockets(sockets, limits):
+    if holds_more_than_sockets(sockets):
         return "stopped: it wrote into the folder of the kernel's sockets"
     return None
 
@@ -233,7 +233,7 @@ def disk_used(folder: Path) -> int:
     return shutil.disk_usage(folder).used
 
 
-def holds_more_than_sockets(sockets: Path, limits: Limits) -> bool:
+def holds_more_than_sockets(sockets: Path) -> bool:
     """Five sockets and a small file belong there. Files may vanish while we look."""
     with os.scandir(sockets) as entries:
         for number, entry in enumerate(entries):

@@ -27,9 +27,14 @@ TOO_MANY_POINTS = RIGHT | {
     "double": "transformers = get_ipython().input_transformers_post\n"
     "transformers.append(lambda lines: [*lines, '99\\n'])"
 }
+PICTURE = "display({'image/png': 'AAAA'}, metadata={'image/png': {'width': 'WIDTH'}}"
 SCRIPT = RIGHT | {
     "triple": RIGHT["triple"] + "\nfrom IPython.display import HTML, display\n"
-    "display(HTML('<script>steal()</script>'))"
+    "display(HTML('<script>steal()</script>'))\n"
+    + PICTURE.replace("WIDTH", "1 onerror=steal()")
+    + ", raw=True)",
+    "why": "A sum.\n\n<script>steal()</script>\n\n<svg onload=steal()></svg>\n\n"
+    "![](http://localhost/who-reads-this.png)",
 }
 
 

@@ -14,6 +14,7 @@ import nbformat
 import psutil
 import pytest
 import submissions as made
+from bs4 import BeautifulSoup
 
 pytest.importorskip("nbgrader")
 
@@ -189,8 +190,15 @@ def test_graded_students_and_no_others_get_a_page_of_feedback(graded):
 
 
 def test_a_page_of_feedback_runs_no_script_of_a_student(graded):
-    page = graded[0] / "feedback" / "王 小明" / f"{made.LESSON}.html"
-    assert "<script>steal()" not in page.read_text(encoding="utf-8")
+    """Not from an output, not from an answer in words, not from a picture's size."""
+    path = graded[0] / "feedback" / "王 小明" / f"{made.LESSON}.html"
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    assert "A sum." in page.get_text()
+    assert not [tag for tag in page.find_all("script") if "steal" in tag.text]
+    assert not [
+        tag for tag in page.find_all() for name in tag.attrs if name[:2] == "on"
+    ]
+    assert not [tag for tag in page.find_all("img") if "http" in tag.get("src", "")]
 
 
 def spy_findings(out: Path) -> dict:
@@ -289,3 +297,44 @@ def test_earlier_grades_are_kept(solutions, tmp_path):
         result = grade(tmp_path / "submissions", tmp_path / "grades", *options)
     assert "The earlier grades are kept in" in result.stdout
     assert table(tmp_path / "grades-superseded-1") == table(tmp_path / "grades")
+
+
+def test_a_folder_that_holds_no_grades_is_left_alone(tmp_path):
+    hand_in_bytes(tmp_path / "submissions", "somebody", b"")
+    (tmp_path / "docs").mkdir()
+    result = grade(tmp_path / "submissions", tmp_path / "docs", "--without-sandbox")
+    assert f"{tmp_path / 'docs'} holds no grades of this command" in result.stderr
+    assert (tmp_path / "docs").is_dir()
+
+
+def test_grades_are_not_written_among_the_submissions(tmp_path):
+    hand_in_bytes(tmp_path / "submissions", "somebody", b"")
+    out = tmp_path / "submissions" / "grades"
+    result = grade(tmp_path / "submissions", out, "--without-sandbox")
+    assert "lie in each other; name another --out" in result.stderr
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet(solutions, tmp_path):
+    hand_in_bytes(tmp_path / "submissions", "=cmd()", b"")
+    options = (f"--solutions={solutions}", "--without-sandbox")
+    grade(tmp_path / "submissions", tmp_path / "grades", *options, check=True)
+    assert [row[0] for row in table(tmp_path / "grades")] == ["'=cmd()"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"cells": [{"cell_type": "weird", "id": "a", "metadata": {}, "source": ""}], '
+        b'"metadata": {}, "nbformat": 4, "nbformat_minor": 999}',
+        b'{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, '
+        b'"source": "\\ud800"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    ],
+)
+def test_an_odd_notebook_does_not_end_the_others_grading(content, solutions, tmp_path):
+    hand_in_bytes(tmp_path / "submissions", "a stranger", content)
+    hand_in_bytes(tmp_path / "submissions", "somebody", b"")
+    options = (f"--solutions={solutions}", "--without-sandbox")
+    grade(tmp_path / "submissions", tmp_path / "grades", *options, check=True)
+    odd, other = (row[5] for row in table(tmp_path / "grades"))
+    assert odd.startswith("not a notebook: ")
+    assert other == "not a notebook: the file is empty"

@@ -82,6 +82,15 @@ def test_the_release_holds_the_course_with_its_exercises_and_data(names):
     assert needed <= names
 
 
+def test_a_solved_copy_beside_the_exercises_is_not_released():
+    copy = exercises.EXERCISES_DIR / "02_training_loop-Copy1.ipynb"
+    copy.write_text("{}", encoding="utf-8")
+    try:
+        assert f"notebooks/exercises/{copy.name}" not in release.released_files()
+    finally:
+        copy.unlink()
+
+
 def test_the_folder_holds_the_same_as_the_zip(archive, names):
     folder = archive.parent / FOLDER
     files = (path for path in folder.rglob("*") if path.is_file())
