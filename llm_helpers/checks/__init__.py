@@ -1,4 +1,7 @@
-"""Checks of the exercises, one module for each lesson: they say what is wrong.
+"""Checks of the exercises: they say what is wrong.
+
+A module is named like its lesson and holds its checks, or gathers them from modules
+beside it.
 
 A check takes the reader's function, tries it on small inputs and either prints that it
 passes or raises `CheckError` with one sentence that names the mistake. Checks draw
