@@ -116,19 +116,15 @@ class Grader:
 
     def run_nbgrader(self, step: str, lesson: str, student: str) -> None:
         """Run one of nbgrader's commands on one notebook, in a process of its own."""
-        limits = self.limits
         log = self.course / "logs" / f"{student} {lesson}.log"
         log.parent.mkdir(exist_ok=True)
-        with (
-            scratch_folder() as folder,
-            log.open("wb") as output,
-        ):
+        with scratch_folder() as folder, log.open("wb") as output:
             sockets = make_sockets_folder(folder)
-            kernel = sandboxed(KERNEL, sockets, limits) if self.sandbox else KERNEL
+            kernel = sandboxed(KERNEL, sockets, self.limits) if self.sandbox else KERNEL
             write_kernelspec(folder, kernel)
             ended = run_limited(
                 self.command(step, lesson, student, sockets),
-                limits,
+                self.limits,
                 sockets=sockets,
                 cwd=self.course,
                 env=clean_environment(folder),

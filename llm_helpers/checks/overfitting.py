@@ -7,7 +7,12 @@ from llm_helpers.checks.overfitting_entropies import entropy, relative_entropy
 from llm_helpers.checks.overfitting_landmarks import landmarks
 from llm_helpers.checks.overfitting_memory import longest_run, memory_floor
 from llm_helpers.checks.specimens import small_batch, small_model
-from llm_helpers.checks.verdict import check, require, require_value
+from llm_helpers.checks.verdict import (
+    call_with_gradients,
+    check,
+    require,
+    require_value,
+)
 
 __all__ = [
     "entropy",
@@ -90,9 +95,9 @@ def window_losses(answer):
     model.train()
     modes = []
     hook = model.register_forward_hook(lambda module, *_: modes.append(module.training))
-    with torch.enable_grad():  # restores the mode if the answer leaves another
-        losses = answer(model, inputs.clone(), targets.clone())
-        is_tracking = torch.is_grad_enabled()
+    losses, is_tracking = call_with_gradients(
+        answer, model, inputs.clone(), targets.clone()
+    )
     hook.remove()
     require(bool(modes), "the model was never called: the losses come from its logits")
     require(

@@ -3,7 +3,12 @@
 import torch
 from torch import nn
 
-from llm_helpers.checks.verdict import check, require, require_value
+from llm_helpers.checks.verdict import (
+    call_with_gradients,
+    check,
+    require,
+    require_value,
+)
 
 
 class CountingModel(nn.Module):
@@ -80,15 +85,9 @@ def _require_text(answer, prompt, num_new, context_len, choose):
 
 
 def _ids_with_gradients_left_on(answer, *arguments):
-    """What comes back; gradients are switched on again also where they are left off."""
-    was_enabled = torch.is_grad_enabled()
-    try:
-        ids = answer(*arguments)
-        is_enabled = torch.is_grad_enabled()
-    finally:
-        torch.set_grad_enabled(was_enabled)
+    ids, is_enabled = call_with_gradients(answer, *arguments)
     require(
-        is_enabled == was_enabled,
+        is_enabled,
         "gradients stay switched off after the call, so nothing could be trained any "
         "more: use `with torch.no_grad():`, which ends with its block",
     )

@@ -5,7 +5,13 @@ from torch.utils.data import DataLoader
 
 from llm_helpers.checks.specimens import small_loader, small_model, small_windows
 from llm_helpers.checks.training_loop_gradients import loss_of
-from llm_helpers.checks.verdict import CheckError, check, require, require_value
+from llm_helpers.checks.verdict import (
+    CheckError,
+    call_with_gradients,
+    check,
+    require,
+    require_value,
+)
 
 
 @check
@@ -20,9 +26,7 @@ def calc_loss_loader(answer):
     hook = model.register_forward_hook(
         lambda module, _, logits: seen.append((module.training, logits.requires_grad))
     )
-    with torch.enable_grad():  # puts back the mode that an answer may leave
-        loss = answer(loader, model, "cpu")
-        gradients_are_on = torch.is_grad_enabled()
+    loss, gradients_are_on = call_with_gradients(answer, loader, model, "cpu")
     hook.remove()
     require(bool(seen), "the model was never called: the losses come from its logits")
     require(

@@ -84,6 +84,15 @@ def _stopped(name: str, answer: Callable, error: Exception) -> str:
     return f"`{name}` stops with {type(error).__name__}{where}: {words}"
 
 
+def call_with_gradients(answer: Callable, *arguments) -> tuple[object, bool]:
+    """What an answer returns, and whether it left gradients switched on.
+
+    Afterwards they are as they were before, whatever the answer left.
+    """
+    with torch.enable_grad():
+        return answer(*arguments), torch.is_grad_enabled()
+
+
 def require_value(
     what: str,
     value: float | torch.Tensor,
